@@ -1,0 +1,33 @@
+"""The `sightline` command: one module of deploy/commands a command, registered here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from schemas.errors import SetupError, SightlineError
+
+app = typer.Typer(
+    name="sightline",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Streaming line inspection: cameras to Kafka, Faust agents, verdicts and systematic-defect alerts in Postgres.",
+)
+
+
+def main() -> None:
+    """Run the command line: exit 0 fine, 1 the answer is no, 2 set-up is wrong."""
+    try:
+        app()
+    except SetupError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except SightlineError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
