@@ -162,16 +162,16 @@ def decode_frame(key: bytes | None, value: bytes | None, headers: Headers, origi
     )
 
 
-def check_picture_bytes(picture: bytes, content_type: str) -> None:
+def check_picture_bytes(picture: bytes, content_type: str, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
     """Refuse a picture that is empty, too large to travel, or not what its content type says.
 
     Raises: PoisonFrame.
     """
     if not picture:
         raise PoisonFrame(DeadLetterReason.EMPTY_VALUE, "the value is empty and no ce_dataref names a picture")
-    if len(picture) > MAX_MESSAGE_BYTES:
+    if len(picture) > max_bytes:
         raise PoisonFrame(
-            DeadLetterReason.OVERSIZED, f"{len(picture)} bytes; the limit is {MAX_MESSAGE_BYTES}: use a claim check"
+            DeadLetterReason.OVERSIZED, f"{len(picture)} bytes; the limit is {max_bytes}: use a claim check"
         )
     if not picture.startswith(MAGIC[content_type]):
         raise PoisonFrame(

@@ -43,7 +43,11 @@ class ContentStore:
                 self._fs.mv(aside, target)
         except OSError as exc:
             raise TransientError(f"store {self.root} refused {name}: {exc}") from exc
-        return f"{self.root}/{name[:2]}/{name}"
+        return self.ref(name.split(".")[0], suffix)
+
+    def ref(self, sha256: str, suffix: str) -> str:
+        """The reference under which content with this sha256 (hex) and suffix is kept."""
+        return f"{self.root}/{sha256[:2]}/{sha256}{suffix}"
 
     def get(self, ref: str) -> bytes:
         """The content `ref` names, verified against the sha256 in its name.

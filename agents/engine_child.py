@@ -1,0 +1,92 @@
+"""What runs in an engine's own process: load a bundle once, inspect batches, never raise across the pipe."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas.errors import SetupError, TransientError
+from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pipeline.inspection import Inspection, InspectionRequest, Inspector, Refusal
+
+_MAX_LOADED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSettings:
+    """How a child loads engines: `bundles_url` is the store, `backend` a name or ``auto``."""
+
+    bundles_url: str
+    backend: str
+    n_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildError:
+    """An error on its way through the pipe: ``setup``, ``transient`` or ``fault``."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChildAnswer:
+    """Results in the order of the requests, and which backend made them."""
+
+    results: list[Inspection | Refusal]
+    backend: str
+    precision: str
+
+
+_inspectors: dict[str, Inspector] = {}
+
+
+def load(settings: ChildSettings, bundle_sha256: str) -> ChildError | None:
+    """Fetch, verify and load a bundle so that the first frame does not wait for it."""
+    try:
+        _inspector(settings, bundle_sha256)
+    except Exception as error:
+        return _child_error(error)
+    return None
+
+
+def inspect_batch(
+    settings: ChildSettings, recipe: Recipe, requests: Sequence[InspectionRequest]
+) -> ChildAnswer | ChildError:
+    """Inspect `requests` with the recipe's bundle; every error comes back as a value."""
+    try:
+        inspector = _inspector(settings, recipe.bundle_sha256)
+        return ChildAnswer(inspector.inspect(requests, recipe), inspector.backend, inspector.precision)
+    except Exception as error:
+        return _child_error(error)
+
+
+def _inspector(settings: ChildSettings, bundle_sha256: str) -> Inspector:
+    from engines.bundle import Bundle
+    from pipeline.inspection import Inspector
+    from schemas.store import ContentStore
+
+    known = _inspectors.get(bundle_sha256)
+    if known is not None:
+        return known
+    store = ContentStore(settings.bundles_url)
+    content = store.get(store.ref(bundle_sha256, ".bundle"))
+    inspector = Inspector(Bundle.from_bytes(content), backend=settings.backend, n_threads=settings.n_threads)
+    while len(_inspectors) >= _MAX_LOADED:
+        _inspectors.pop(next(iter(_inspectors))).close()
+    _inspectors[bundle_sha256] = inspector
+    return inspector
+
+
+def _child_error(error: Exception) -> ChildError:
+    if isinstance(error, SetupError):
+        return ChildError("setup", str(error))
+    if isinstance(error, TransientError):
+        return ChildError("transient", str(error))
+    if isinstance(error, FileNotFoundError):
+        return ChildError("setup", f"the recipe's bundle is not in the store: {error}; activate it again")
+    return ChildError("fault", "".join(traceback.format_exception_only(error)).strip())
