@@ -1,0 +1,54 @@
+"""A small builder of ONNX graphs: nodes and constants in, a checked, deterministic model out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+
+
+class GraphBuilder:
+    """Collects nodes and constants; tensor names are numbered in order, so equal calls give equal bytes."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def add(self, op: str, inputs: list[str], **attributes: Any) -> str:
+        """Append one node of kind `op`; returns the name of its output tensor."""
+        name = f"{op.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, value: NDArray[Any]) -> str:
+        """Append a constant; returns its tensor name."""
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def build(
+        self, inputs: dict[str, tuple[int, list[int | str]]], outputs: dict[str, tuple[str, list[int | str]]]
+    ) -> bytes:
+        """The serialised model.
+
+        Args: inputs: name -> (onnx element type, shape); outputs: public name -> (tensor, shape), float32.
+        """
+        for name, (tensor, _) in outputs.items():
+            self._nodes.append(helper.make_node("Identity", [tensor], [name], name=f"out_{name}"))
+        graph = helper.make_graph(
+            self._nodes,
+            "sightline",
+            [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, (_, shape) in outputs.items()],
+            self._constants,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="sightline")
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString(deterministic=True))
