@@ -33,6 +33,7 @@ class SightlineError(Exception):
         ├── InputError        a picture, folder or argument given to a command is bad: exit code 1
         ├── PoisonFrame       one frame message can never be processed: becomes a dead letter
         ├── TransientError    something outside is away: retried with backoff, nothing acknowledged
+        │   └── StaleWrite    another worker wrote first: roll back, load again, nothing was written
         └── EngineFault       an engine raised, hung or died: bounded retries, then a dead letter
     """
 
@@ -72,6 +73,10 @@ class PoisonFrame(SightlineError):
 
 class TransientError(SightlineError):
     """A service outside is away or refused for now; the caller retries and acknowledges nothing."""
+
+
+class StaleWrite(TransientError):
+    """Another worker saved the same state since it was loaded: nothing was written; roll back and load again."""
 
 
 class EngineFault(SightlineError):

@@ -7,7 +7,7 @@ months of `verdict` can be detached without a scan.
 
 from schemas.tables.alerts import AlertEventRow, AlertRow, OutboxRow, WindowSlotRow, WindowStateRow
 from schemas.tables.base import READER_ROLE, SCHEMA, WRITER_ROLE, Base
-from schemas.tables.decisions import DefectRow, FieldReadingRow, FrameRow, ReviewRow, VerdictRow
+from schemas.tables.decisions import DefectRow, FieldReadingRow, FrameRow, ReviewRow, VerdictKind, VerdictRow
 from schemas.tables.letters import DeadLetterRow
 from schemas.tables.recipes import BundleRow, ProductRow, RecipeRow, StationRow
 
@@ -28,6 +28,7 @@ __all__ = [
     "RecipeRow",
     "ReviewRow",
     "StationRow",
+    "VerdictKind",
     "VerdictRow",
     "WindowSlotRow",
     "WindowStateRow",

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, Identity, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schemas.tables.base import NOW, Base
+
+
+class VerdictKind(StrEnum):
+    """Whether a verdict was decided on the line, or again later by another bundle or recipe."""
+
+    LIVE = "live"
+    REINSPECTION = "reinspection"
 
 
 class FrameRow(Base):
