@@ -43,7 +43,8 @@ def connect(url: str, *, application: str = "sightline", timeout_s: int = 5) -> 
     except psycopg.OperationalError as exc:
         if _SET_UP_WORDS.search(str(exc)):
             raise SetupError(
-                f"Postgres at {redact(url)} refused: {_first_line(exc)}; correct the account or database in postgres_url"
+                f"Postgres at {redact(url)} refused: {_first_line(exc)}; "
+                "correct the account or the database in postgres_url"
             ) from exc
         raise TransientError(f"Postgres at {redact(url)} is away: {_first_line(exc)}") from exc
     return conn

@@ -9,9 +9,9 @@ from agents.records.upsert import Row, storable
 from schemas.tables import DefectRow, FieldReadingRow, VerdictKind, VerdictRow
 from schemas.verdict import Verdict
 
-VERDICT_COLUMNS = tuple(name for name in VerdictRow.__table__.columns.keys() if name != "recorded_at")
-DEFECT_COLUMNS = tuple(DefectRow.__table__.columns.keys())
-FIELD_COLUMNS = tuple(FieldReadingRow.__table__.columns.keys())
+VERDICT_COLUMNS = tuple(column.name for column in VerdictRow.__table__.columns if column.name != "recorded_at")
+DEFECT_COLUMNS = tuple(column.name for column in DefectRow.__table__.columns)
+FIELD_COLUMNS = tuple(column.name for column in FieldReadingRow.__table__.columns)
 
 
 def verdict_row(verdict: Verdict, kind: VerdictKind, captured_at: datetime) -> Row:

@@ -27,12 +27,12 @@ def save_root_cause(
     conn: Connection,
     station: str,
     product: str,
+    *,
     state_bytes: bytes,
     slots: Mapping[int, bytes | None],
     alerts: Sequence[Alert],
     last_epoch: str | None,
     last_sequence: int | None,
-    *,
     version: int,
 ) -> int:
     """Save the state, the changed slots, the alerts and their outbox rows; nothing of it without the rest.

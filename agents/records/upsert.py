@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, LiteralString, cast
+from typing import Any
 
 from psycopg import sql
 
@@ -53,7 +53,7 @@ class Upsert:
     @cached_property
     def _tail(self) -> sql.Composed:
         tail = f" ON CONFLICT {self.conflict}" + (f" RETURNING {self.returning}" if self.returning else "")
-        return sql.Composed([sql.SQL(cast(LiteralString, tail))])
+        return sql.Composed([sql.SQL(tail)])
 
     @cached_property
     def _insert(self) -> sql.Composed:

@@ -56,10 +56,7 @@ def record_verdicts(conn: Connection, verdicts: Sequence[Verdict], kind: Verdict
         return Recorded(0, 0)
     with database_edge():
         register_stations(conn, {(verdict.station, verdict.site, verdict.line) for verdict in verdicts})
-        if kind is VerdictKind.LIVE:
-            won = _win_frames(conn, verdicts)
-        else:
-            won = _fresh_reinspections(conn, verdicts)
+        won = _win_frames(conn, verdicts) if kind is VerdictKind.LIVE else _fresh_reinspections(conn, verdicts)
         _VERDICTS.run(conn, [verdict_row(verdict, kind, at) for verdict, at in won])
         _DEFECTS.run(conn, [row for verdict, at in won for row in defect_rows(verdict, kind, at)])
         _FIELDS.run(conn, [row for verdict, at in won for row in field_rows(verdict, kind, at)])
