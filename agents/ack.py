@@ -125,9 +125,7 @@ class AckDiscipline(Generic[Prepared]):
             self._progress.moved_at_s = self._clock()
             batches.task_done()
 
-    async def _next_batch(
-        self, feed: _Feed, slots: asyncio.Semaphore, settler: asyncio.Task[None]
-    ) -> list[Any]:
+    async def _next_batch(self, feed: _Feed, slots: asyncio.Semaphore, settler: asyncio.Task[None]) -> list[Any]:
         """The next micro-batch, with a slot taken for it; empty when the stream ended."""
         taking = asyncio.create_task(slots.acquire())
         events: list[Any] = []

@@ -36,11 +36,13 @@ def build_app(role: str, settings: AppSettings) -> faust.App:
     Raises: SetupError when the stream buffer could hold more than 512 MiB of the largest messages.
     """
     _check_buffer(settings.stream_buffer_frames)
+    datadir = settings.state_dir / "faust" / role
+    datadir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"{settings.topic_prefix}{role}",
         broker=[f"kafka://{address}" for address in settings.brokers.split(",")],
         broker_credentials=settings.credentials,
-        datadir=settings.state_dir / "faust" / role,
+        datadir=datadir,
         store="memory://",
         autodiscover=False,
         processing_guarantee="at_least_once",

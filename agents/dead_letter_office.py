@@ -34,7 +34,9 @@ class DeadLetterOffice:
         self._n_refused += refused
         self._run = self._run + 1 if refused else 0
         full = len(self._recent) == self._limits.window
-        if self._run > self._limits.consecutive or (full and self._n_refused > self._limits.share * self._limits.window):
+        if self._run > self._limits.consecutive or (
+            full and self._n_refused > self._limits.share * self._limits.window
+        ):
             raise SetupError(
                 f"{self._run} dead letters in a row, {self._n_refused} of the last {len(self._recent)} frames: stopped "
                 f"before the topic is drained. The latest: {latest}. See `sightline dead-letters list`; mend the cause "

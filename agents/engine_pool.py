@@ -72,9 +72,7 @@ class EnginePool:
         detail = f"the engine failed {1 + self._settings.n_retries} times on this frame, last: {last}"
         return Inspected(Refusal(DeadLetterReason.ENGINE_FAULT, detail), None, None)
 
-    async def _try(
-        self, child: _Child, recipe: Recipe, requests: Sequence[InspectionRequest]
-    ) -> list[Inspected]:
+    async def _try(self, child: _Child, recipe: Recipe, requests: Sequence[InspectionRequest]) -> list[Inspected]:
         answer = await child.inspect(recipe, requests, self._settings.deadline_s * len(requests))
         return [Inspected(result, answer.backend, answer.precision) for result in answer.results]
 
@@ -107,9 +105,7 @@ class _Child:
                 raise _as_error(error)
             self._loaded.add(bundle_sha256)
 
-    async def inspect(
-        self, recipe: Recipe, requests: Sequence[InspectionRequest], deadline_s: float
-    ) -> ChildAnswer:
+    async def inspect(self, recipe: Recipe, requests: Sequence[InspectionRequest], deadline_s: float) -> ChildAnswer:
         self.n_pending += 1
         try:
             await self.load(recipe.bundle_sha256)

@@ -115,7 +115,9 @@ class InspectWork:
         assert frame.claim is not None
         claim, rules = frame.claim, self._parts.claims
         content = await persistently(
-            lambda: redeem_claim(claim.ref, claim.sha256, rules.roots, rules.max_bytes), self._parts.progress, "claim store"
+            lambda: redeem_claim(claim.ref, claim.sha256, rules.roots, rules.max_bytes),
+            self._parts.progress,
+            "claim store",
         )
         check_picture_bytes(content, frame.content_type, rules.max_bytes)
         return replace(frame, picture=content)

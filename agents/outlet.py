@@ -68,9 +68,7 @@ class Outlet:
 
     async def _publish_once(self, records: Sequence[Outgoing]) -> None:
         producer = self._producer or await self._connect()
-        sent = [
-            await producer.send(r.topic, key=r.key, value=r.value, headers=_headers(r.headers)) for r in records
-        ]
+        sent = [await producer.send(r.topic, key=r.key, value=r.value, headers=_headers(r.headers)) for r in records]
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):

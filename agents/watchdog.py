@@ -36,6 +36,8 @@ class Watchdog(threading.Thread):
                 continue
             age_s = now_s - max(self._progress.moved_at_s, quiet_since_s)
             if age_s > self._limit_s:
-                _log.critical("%d frames in flight and none settled for %.0f s: exiting", self._progress.n_in_flight, age_s)
+                _log.critical(
+                    "%d frames in flight and none settled for %.0f s: exiting", self._progress.n_in_flight, age_s
+                )
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
                 os._exit(STALLED_EXIT_CODE)
