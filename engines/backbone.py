@@ -92,16 +92,19 @@ def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[
     return {level.name: names[level.name] for level in backbone.spec.levels}
 
 
-def to_grid(graph: GraphBuilder, tensor: str, stride_px: int, grid: tuple[int, int]) -> str:
-    """Bring a tensor of stride 4, 8 or 16 to the stride-8 grid (rows, columns): average pooling or bilinear."""
+def to_grid(graph: GraphBuilder, tensor: str, stride_px: int) -> str:
+    """Bring a tensor of stride 4, 8 or 16 to the stride-8 grid: average pooling or bilinear.
+
+    Cell i of a level of stride s is centred on pixel s * i (odd kernels, padded by half); pooling and resizing
+    keep it so, hence cell i of the grid is centred on pixel 8 * i.
+    """
     if stride_px == GRID_STRIDE_PX:
         return tensor
     if stride_px == GRID_STRIDE_PX // 2:
-        return graph.add("AveragePool", [tensor], kernel_shape=[2, 2], strides=[2, 2])
-    scales = graph.constant(np.array([1, 1, stride_px / GRID_STRIDE_PX, stride_px / GRID_STRIDE_PX], np.float32))
-    return graph.add(
-        "Resize", [tensor, "", scales], mode="linear", coordinate_transformation_mode="half_pixel"
-    )
+        return graph.add("AveragePool", [tensor], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    factor = stride_px / GRID_STRIDE_PX
+    scales = graph.constant(np.array([1, 1, factor, factor], np.float32))
+    return graph.add("Resize", [tensor, "", scales], mode="linear", coordinate_transformation_mode="asymmetric")
 
 
 def check_weights(spec: BackboneSpec, weights: Weights, origin: str) -> None:

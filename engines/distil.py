@@ -106,7 +106,7 @@ class Teacher:
 
         with torch.no_grad():
             levels = forward(self._spec, self._weights, pictures)
-            pooled = torch.nn.functional.avg_pool2d(levels["layer1"], 2)
+            pooled = torch.nn.functional.avg_pool2d(levels["layer1"], 3, 2, 1, count_include_pad=False)
             return torch.cat([pooled, levels["layer2"]], 1), levels["layer3"]
 
 
