@@ -1,0 +1,1 @@
+"""A real Apache Kafka and a real Postgres, run as child processes in a state folder."""
