@@ -1,0 +1,1 @@
+"""Backends an engine can run on; each behind the same contract test."""
