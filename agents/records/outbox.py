@@ -41,7 +41,8 @@ def enqueue(conn: Connection, records: Sequence[Outgoing]) -> None:
 def claim_outbox(conn: Connection, n: int) -> list[Claimed]:
     """Up to `n` unpublished records, oldest first, locked until the transaction ends.
 
-    Those another relay holds are skipped. Publish them, await the broker's acknowledgement, then `mark_outbox` and commit. Raises: TransientError.
+    Those another relay holds are skipped. Publish them, await the broker's acknowledgement, then `mark_outbox` and
+    commit. Raises: TransientError.
     """
     with database_edge():
         rows = conn.execute(
