@@ -1,0 +1,95 @@
+"""Limits of the alignment from good parts alone: residual, sharpness, capture range, foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.align import Aligner, AlignmentResult
+from engines.align_foreground import encode_mask
+from engines.align_settings import AlignSettings
+from engines.align_template import Report, silent
+from engines.geometry import apply, middle
+from schemas.errors import SetupError
+from schemas.verdict import AlignmentStatus
+
+_TAIL = 5.0
+_LEAST_LIMIT = 0.03
+_MOST_LIMIT = 0.6
+
+
+def calibrate_alignment(
+    template: NDArray[np.uint8],
+    good_pictures: Sequence[NDArray[np.uint8]],
+    settings: AlignSettings | None = None,
+    *,
+    narrow: bool = True,
+    report: Report = silent,
+) -> AlignSettings:
+    """Settings whose limits good parts keep, with at most one false refusal in a thousand expected.
+
+    The residual's limit is the median plus five spreads of the upper tail (a normal one through the median and
+    the 90th percentile), and never under a quarter above the 99th percentile. With `narrow`, the capture range
+    shrinks to three times what good parts show (at least 10 degrees and a sixteenth of the picture), so that an
+    upside-down part is refused; a product seen at angles beyond 45 degrees keeps the whole circle.
+
+    Args: template: (H, W) uint8. good_pictures: (h, w) uint8 each, of one size.
+    Raises: SetupError when there is no picture or fewer than half of them align at all.
+    """
+    if not good_pictures:
+        raise SetupError("no good pictures to calibrate the alignment with")
+    asked = settings or AlignSettings()
+    height, width = good_pictures[0].shape[:2]
+    aspect = (height / template.shape[0]) / (width / template.shape[1])
+    free = asked.model_copy(update={"residual_limit": 1.0, "sharpness_limit": 0.0, "pixel_aspect": aspect})
+    aligner = Aligner.build(template, free)
+    results = []
+    for done, picture in enumerate(good_pictures):
+        report(done, len(good_pictures))
+        results.append(aligner.align(picture))
+    report(len(good_pictures), len(good_pictures))
+    kept = [r for r in results if r.status is not AlignmentStatus.MISALIGNED]
+    if 2 * len(kept) < len(results):
+        first = next(r.detail for r in results if r.status is AlignmentStatus.MISALIGNED)
+        raise SetupError(f"only {len(kept)} of {len(results)} good pictures align with the template, e.g.: {first}")
+    update: dict[str, object] = {
+        "residual_limit": residual_limit(np.array([r.residual for r in kept])),
+        "sharpness_limit": sharpness_limit(np.array([r.sharpness for r in kept])),
+        "pixel_aspect": aspect,
+        "mask_png": encode_mask(aligner.mask),
+    }
+    if narrow and asked.motion != "none":
+        update |= _capture_range(aligner, kept, asked, (width, height))
+    return AlignSettings.model_validate(asked.model_dump() | update)
+
+
+def residual_limit(residuals: NDArray[np.float64]) -> float:
+    """The limit for `residuals` (n,) of good parts; between 0.03 and 0.6."""
+    half, ninth = (float(q) for q in np.quantile(residuals, (0.5, 0.9)))
+    spread = max((ninth - half) / 1.2816, 0.05 * half)
+    largest = float(np.quantile(residuals, 0.99))
+    return float(np.clip(max(half + _TAIL * spread, 1.25 * largest), _LEAST_LIMIT, _MOST_LIMIT))
+
+
+def sharpness_limit(sharpness: NDArray[np.float64]) -> float:
+    """The limit for the `sharpness` (n,) of good parts: three quarters of the least, outliers apart."""
+    return float(np.clip(0.75 * np.quantile(sharpness, 0.01), 0.0, 0.9))
+
+
+def _capture_range(
+    aligner: Aligner, results: Sequence[AlignmentResult], asked: AlignSettings, frame_size: tuple[int, int]
+) -> dict[str, object]:
+    """Capture range that holds every good part three times over, within what was asked."""
+    cells = np.array(aligner.template_size) / np.array(frame_size)
+    centre = middle(aligner.template_size)
+    shifts = [float(np.abs((apply(r.transform, centre) - middle(frame_size)) * cells).max()) for r in results]
+    angles = [abs(r.angle_deg) for r in results]
+    widest = float(np.max(angles))
+    longest = max(aligner.template_size)
+    update: dict[str, object] = {}
+    if widest <= 45.0:
+        update["max_angle_deg"] = min(asked.max_angle_deg, max(3.0 * widest, 10.0))
+        update["max_shift_px"] = min(asked.max_shift_px, max(3.0 * float(np.max(shifts)), longest / 16))
+    return update

@@ -1,0 +1,77 @@
+"""Which pixels of a template belong to the part."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.align_settings import AlignSettings
+from schemas.errors import SetupError
+
+_MOSTLY_PART = 0.6
+
+
+def border_level(grey: NDArray[np.float32]) -> tuple[float, float]:
+    """Median of a picture's outermost pixels, and their robust spread, in grey levels."""
+    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    level = float(np.median(border))
+    return level, float(1.4826 * np.median(np.abs(border - level)))
+
+
+def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(H, W) bool: the part, its holes filled, and a rim of background; every pixel if it fills the picture.
+
+    The background is what looks like the picture's border. A rim of a thirty-second of the picture stays in, since
+    the part's outline says most about its pose.
+    """
+    level, spread = border_level(grey)
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
+    differs = (np.abs(smooth - level) > max(4 * spread, 12.0)).astype(np.uint8)
+    height, width = grey.shape
+    differs = cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8)
+    n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(differs, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    everything = np.ones(grey.shape, np.bool_)
+    if n_labels < 2 or areas.max() < 0.002 * grey.size:
+        return everything
+    kept = np.isin(labels, 1 + np.flatnonzero(areas >= 0.1 * areas.max())).astype(np.uint8)
+    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(kept, list(outlines), -1, 1, thickness=cv2.FILLED)
+    border = np.concatenate((kept[0], kept[-1], kept[:, 0], kept[:, -1]))
+    if kept.mean() > _MOSTLY_PART or border.mean() > 0.1:
+        return everything
+    rim = max(height, width) // 32
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
+    return cv2.dilate(kept, disc).astype(np.bool_)
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> str:
+    """`mask` (H, W) as a one-bit PNG in base64, for `AlignSettings.mask_png`."""
+    done, png = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    if not done:
+        raise SetupError(f"a foreground mask of shape {mask.shape} could not be written as PNG")
+    return base64.b64encode(png.tobytes()).decode()
+
+
+def template_mask(grey: NDArray[np.float32], settings: AlignSettings) -> NDArray[np.bool_]:
+    """(H, W) bool: the part's pixels, from the settings or found.
+
+    Raises: SetupError when `mask_png` is not a PNG of the template's shape or marks fewer than 64 pixels.
+    """
+    if settings.mask_png is None:
+        return np.ones(grey.shape, np.bool_) if settings.foreground == "all" else find_foreground(grey)
+    try:
+        raw = np.frombuffer(base64.b64decode(settings.mask_png, validate=True), np.uint8)
+        picture = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
+    except ValueError as exc:
+        raise SetupError(f"align settings: mask_png is not base64 ({exc}); train the bundle again") from exc
+    if picture is None or picture.shape != grey.shape:
+        found = "no PNG" if picture is None else f"shape {picture.shape}"
+        raise SetupError(f"align settings: mask_png has {found}, the template {grey.shape}; train the bundle again")
+    mask = np.asarray(picture > 127, np.bool_)
+    if int(mask.sum()) < 64:
+        raise SetupError(f"align settings: mask_png marks {int(mask.sum())} pixels; at least 64 are needed")
+    return mask
