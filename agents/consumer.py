@@ -45,7 +45,7 @@ class SettlingConsumer(driver.Consumer):
         await self.commit()
         await super().on_partitions_revoked(revoked)
 
-    async def _wait_next_records(self, timeout: float) -> Any:
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's signature
         while self.flow_active and not self.should_stop and not self._get_active_partitions():
             self._room.clear()
             await self.wait_first(self._room.wait(), timeout=0.25)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schemas.errors import SetupError, TransientError
@@ -33,13 +33,22 @@ class ChildError:
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChildAnswer:
-    """Results in the order of the requests, and which backend made them."""
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """Which model made a result; `cell_threshold` is the bundle's score-grid level for the root-cause agent."""
 
-    results: list[Inspection | Refusal]
     backend: str
     precision: str
+    template_sha256: str
+    cell_threshold: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChildAnswer:
+    """Results in the order of the requests, without their full-size score maps, and what made them."""
+
+    results: list[Inspection | Refusal]
+    made_by: MadeBy
 
 
 _inspectors: dict[str, Inspector] = {}
@@ -58,11 +67,22 @@ def inspect_batch(
     settings: ChildSettings, recipe: Recipe, requests: Sequence[InspectionRequest]
 ) -> ChildAnswer | ChildError:
     """Inspect `requests` with the recipe's bundle; every error comes back as a value."""
+    from pipeline.inspection import RecipeRules
+
     try:
         inspector = _inspector(settings, recipe.bundle_sha256)
-        return ChildAnswer(inspector.inspect(requests, recipe), inspector.backend, inspector.precision)
+        results = inspector.inspect(requests, RecipeRules.of_recipe(recipe))
+        bundle = inspector.bundle
+        made_by = MadeBy(inspector.backend, inspector.precision, bundle.template_sha256, bundle.manifest.cell_threshold)
+        return ChildAnswer([_slim(result) for result in results], made_by)
     except Exception as error:
         return _child_error(error)
+
+
+def _slim(result: Inspection | Refusal) -> Inspection | Refusal:
+    from pipeline.inspection import Inspection
+
+    return replace(result, score_map=None) if isinstance(result, Inspection) else result
 
 
 def _inspector(settings: ChildSettings, bundle_sha256: str) -> Inspector:

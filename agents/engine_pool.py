@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from agents.engine_child import ChildAnswer, ChildError, ChildSettings, inspect_batch, load
+from agents.engine_child import ChildAnswer, ChildError, ChildSettings, MadeBy, inspect_batch, load
 from pipeline.inspection import Inspection, InspectionRequest, Refusal
 from schemas.errors import DeadLetterReason, EngineFault, SetupError, TransientError
 from schemas.recipe import Recipe
@@ -30,21 +30,30 @@ class PoolSettings:
     n_retries: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class ChildCalls:
+    """The two functions a child runs, by reference; see agents/engine_child.py for what they promise."""
+
+    load: Callable[[ChildSettings, str], ChildError | None] = load
+    inspect_batch: Callable[[ChildSettings, Recipe, Sequence[InspectionRequest]], ChildAnswer | ChildError] = (
+        inspect_batch
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Inspected:
     """The outcome of one frame in the pool."""
 
     result: Inspection | Refusal
-    backend: str | None
-    precision: str | None
+    made_by: MadeBy | None
 
 
 class EnginePool:
     """`n_processes` children; a batch goes to the one with the least work."""
 
-    def __init__(self, settings: PoolSettings, child: ChildSettings) -> None:
+    def __init__(self, settings: PoolSettings, child: ChildSettings, calls: ChildCalls | None = None) -> None:
         self._settings = settings
-        self._children = [_Child(child) for _ in range(settings.n_processes)]
+        self._children = [_Child(child, calls or ChildCalls()) for _ in range(settings.n_processes)]
 
     async def load(self, bundle_sha256: str) -> None:
         """Have every child load a bundle. Raises: SetupError, TransientError, EngineFault."""
@@ -70,11 +79,11 @@ class EnginePool:
             except EngineFault as fault:
                 last = str(fault)
         detail = f"the engine failed {1 + self._settings.n_retries} times on this frame, last: {last}"
-        return Inspected(Refusal(DeadLetterReason.ENGINE_FAULT, detail), None, None)
+        return Inspected(Refusal(DeadLetterReason.ENGINE_FAULT, detail), None)
 
     async def _try(self, child: _Child, recipe: Recipe, requests: Sequence[InspectionRequest]) -> list[Inspected]:
         answer = await child.inspect(recipe, requests, self._settings.deadline_s * len(requests))
-        return [Inspected(result, answer.backend, answer.precision) for result in answer.results]
+        return [Inspected(result, answer.made_by) for result in answer.results]
 
     def pids(self) -> list[int]:
         """Process ids of the children now alive."""
@@ -89,9 +98,10 @@ class EnginePool:
 class _Child:
     """One engine process, replaced by a fresh one whenever a call kills it."""
 
-    def __init__(self, settings: ChildSettings) -> None:
+    def __init__(self, settings: ChildSettings, calls: ChildCalls) -> None:
         self._settings = settings
-        self._pool = ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"))
+        self._calls = calls
+        self._pool: Any = ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"))
         self._loaded: set[str] = set()
         self._loading = asyncio.Lock()
         self.n_pending = 0
@@ -100,7 +110,7 @@ class _Child:
         async with self._loading:
             if bundle_sha256 in self._loaded:
                 return
-            error = await self._call(load, (self._settings, bundle_sha256), _LOAD_DEADLINE_S)
+            error = await self._call(self._calls.load, (self._settings, bundle_sha256), _LOAD_DEADLINE_S)
             if error is not None:
                 raise _as_error(error)
             self._loaded.add(bundle_sha256)
@@ -109,7 +119,7 @@ class _Child:
         self.n_pending += 1
         try:
             await self.load(recipe.bundle_sha256)
-            answer = await self._call(inspect_batch, (self._settings, recipe, list(requests)), deadline_s)
+            answer = await self._call(self._calls.inspect_batch, (self._settings, recipe, list(requests)), deadline_s)
         finally:
             self.n_pending -= 1
         if isinstance(answer, ChildError):

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def suffix_of(content_type: str) -> str:
     """File suffix of a picture of this content type."""
-    return _SUFFIXES.get(content_type.split(";")[0].strip().lower(), ".bin")
+    return _SUFFIXES.get(content_type.split(";", maxsplit=1)[0].strip().lower(), ".bin")
 
 
 class EvidenceKeeper:

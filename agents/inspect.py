@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from agents.ack import Progress, Record
 from agents.dead_letter_office import DeadLetterOffice
+from agents.engine_child import MadeBy
 from agents.engine_pool import EnginePool, Inspected
 from agents.evidence import EvidenceKeeper, persistently, suffix_of
 from agents.live_recipes import LiveRecipes
@@ -20,7 +21,7 @@ from pipeline.inspection import Inspection, InspectionRequest, Refusal
 from pipeline.verdicts import DecidedBy, is_sampled, verdict_of, verdict_without_recipe
 from schemas.aligned import AlignedFrame, AlignedHeader, encode_aligned
 from schemas.deadletter import dead_letter
-from schemas.errors import PoisonFrame, TransientError
+from schemas.errors import DeadLetterReason, PoisonFrame, TransientError
 from schemas.frame import Frame, check_picture_bytes, decode_frame
 from schemas.recipe import Recipe
 from schemas.store import redeem_claim
@@ -45,6 +46,7 @@ class Decision:
     frame: Frame | None = None
     verdict: Verdict | None = None
     inspection: Inspection | None = None
+    made_by: MadeBy | None = None
     recipe: Recipe | None = None
     poison: PoisonFrame | None = None
 
@@ -138,18 +140,19 @@ class InspectWork:
                 return inspected
 
     def _decide(self, frame: Frame, recipe: Recipe, inspected: Inspected, waited_ms: float) -> Decision:
-        result = inspected.result
-        if isinstance(result, Refusal):
-            return Decision(frame=frame, poison=PoisonFrame(result.reason, result.detail))
+        result, made_by = inspected.result, inspected.made_by
+        if isinstance(result, Refusal) or made_by is None:
+            refusal = result if isinstance(result, Refusal) else Refusal(DeadLetterReason.ENGINE_FAULT, "no engine")
+            return Decision(frame=frame, poison=PoisonFrame(refusal.reason, refusal.detail))
         by = DecidedBy(
             decided_at=_now(),
             version=self._parts.version,
-            backend=inspected.backend,
-            precision=inspected.precision,
-            template_sha256=result.template_sha256,
+            backend=made_by.backend,
+            precision=made_by.precision,
+            template_sha256=made_by.template_sha256,
             queue_ms=waited_ms,
         )
-        return Decision(frame, verdict_of(frame, recipe.product, recipe, result, by), result, recipe)
+        return Decision(frame, verdict_of(frame, recipe.product, recipe, result, by), result, made_by, recipe)
 
     async def _verdict_records(self, decision: Decision) -> list[Outgoing]:
         frame, verdict = decision.frame, decision.verdict
@@ -184,10 +187,10 @@ class InspectWork:
 
 
 def _aligned_frame(decision: Decision) -> AlignedFrame | None:
-    frame, result, recipe = decision.frame, decision.inspection, decision.recipe
-    if frame is None or result is None or recipe is None:
+    frame, result, recipe, made_by = decision.frame, decision.inspection, decision.recipe, decision.made_by
+    if frame is None or result is None or recipe is None or made_by is None:
         return None
-    if result.aligned_picture is None or result.score_grid is None or result.score is None:
+    if result.aligned_picture is None or result.score_grid is None or result.transform is None or result.score is None:
         return None
     transform = [float(value) for value in result.transform.ravel()]
     header = AlignedHeader(
@@ -198,11 +201,11 @@ def _aligned_frame(decision: Decision) -> AlignedFrame | None:
         epoch=frame.epoch,
         sequence=frame.sequence,
         bundle_sha256=recipe.bundle_sha256,
-        template_sha256=result.template_sha256,
+        template_sha256=made_by.template_sha256,
         recipe_revision=recipe.revision,
         score=result.score,
         residual=result.alignment.residual or 0.0,
-        cell_threshold=result.cell_threshold,
+        cell_threshold=made_by.cell_threshold,
         transform=(transform[0], transform[1], transform[2], transform[3], transform[4], transform[5]),
         frame_size_px=result.frame_size_px,
         window=recipe.window,

@@ -25,7 +25,7 @@ class _QuietWorker(faust.Worker):
 
     def __init__(self, app: faust.App, on_ready: Callable[[], None], **options: Any) -> None:
         super().__init__(app, redirect_stdouts=False, **options)
-        self.spinner = None  # type: ignore[assignment]  # Faust types it Spinner yet accepts None
+        self.spinner = None
         self._on_ready = on_ready
 
     def _setup_logging(self) -> None:

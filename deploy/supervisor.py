@@ -74,7 +74,8 @@ class Supervisor:
                 self.tend()
                 if time.monotonic() > deadline_s:
                     raise SetupError(
-                        f"{running.spec.name} was not ready within {timeout_s:g} s; its log ends:\n{self.log_tail(running.spec.name)}"
+                        f"{running.spec.name} was not ready within {timeout_s:g} s; its log ends:\n"
+                        f"{self.log_tail(running.spec.name)}"
                     )
 
     def tend(self) -> None:

@@ -89,7 +89,7 @@ def _verdict(
     thresholds: object,
     timing_ms: TimingMs,
     defects: tuple[object, ...] = (),
-    alignment: Alignment = Alignment(),
+    alignment: Alignment | None = None,
     late: bool = False,
 ) -> Verdict:
     bundle = recipe.bundle_sha256 if recipe else None
@@ -114,7 +114,7 @@ def _verdict(
             "score": score,
             "thresholds": thresholds,
             "defects": defects,
-            "alignment": alignment,
+            "alignment": alignment or Alignment(),
             "provenance": Provenance(
                 bundle_sha256=bundle,
                 recipe_revision=revision,

@@ -20,6 +20,7 @@ class DeadLetterReason(StrEnum):
     CLAIM_MISSING = "claim_missing"
     CLAIM_MISMATCH = "claim_mismatch"
     ENGINE_FAULT = "engine_fault"
+    MALFORMED_RECORD = "malformed_record"
 
 
 class SightlineError(Exception):

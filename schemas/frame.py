@@ -182,10 +182,10 @@ def check_picture_bytes(picture: bytes, content_type: str, max_bytes: int = MAX_
 
 def _header_texts(headers: Headers) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for name, raw in headers:
+    for given_name, raw in headers:
         if raw is None:
             continue
-        name = name.lower()
+        name = given_name.lower()
         if not (name.startswith("ce_") or name == "content-type"):
             continue
         try:

@@ -43,7 +43,7 @@ class ContentStore:
                 self._fs.mv(aside, target)
         except OSError as exc:
             raise TransientError(f"store {self.root} refused {name}: {exc}") from exc
-        return self.ref(name.split(".")[0], suffix)
+        return self.ref(name.split(".", maxsplit=1)[0], suffix)
 
     def ref(self, sha256: str, suffix: str) -> str:
         """The reference under which content with this sha256 (hex) and suffix is kept."""

@@ -1,4 +1,4 @@
-"""A Faust worker in one of the patterns of the canary table; run as ``python -m tests.agents.canary_app PATTERN URL TOPIC``.
+"""A Faust worker in one pattern of the canary table; ``python -m tests.agents.canary_app PATTERN URL TOPIC``.
 
 Its handler raises at offset 3 (or at the message ``bad``), prints what it processed and, on exit, nothing else.
 """
