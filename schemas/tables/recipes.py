@@ -38,6 +38,7 @@ class BundleRow(Base):
     """An engine bundle, named by the sha256 of its file; `ref` says where workers fetch it."""
 
     __tablename__ = "bundle"
+    __table_args__ = (CheckConstraint("bundle_sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),)
 
     bundle_sha256: Mapped[str] = mapped_column(primary_key=True)
     product: Mapped[str]
@@ -51,6 +52,13 @@ class RecipeRow(Base):
     """One revision of what a station does with a product; the newest revision is in force, none is ever changed."""
 
     __tablename__ = "recipe"
+    __table_args__ = (
+        CheckConstraint("revision >= 1", name="revision"),
+        CheckConstraint("threshold_review <= threshold_fail", name="thresholds"),
+        CheckConstraint("min_area_px >= 1", name="min_area_px"),
+        CheckConstraint("deadline_ms > 0", name="deadline_ms"),
+        CheckConstraint("pass_sample BETWEEN 0 AND 1", name="pass_sample"),
+    )
 
     station: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.station.station"), primary_key=True)
     product: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.product.product"), primary_key=True)

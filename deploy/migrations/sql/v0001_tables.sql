@@ -25,7 +25,8 @@ CREATE TABLE sightline.bundle (
     size_bytes bigint NOT NULL,
     manifest jsonb NOT NULL,
     created_at timestamptz DEFAULT now() NOT NULL,
-    CONSTRAINT pk_bundle PRIMARY KEY (bundle_sha256)
+    CONSTRAINT pk_bundle PRIMARY KEY (bundle_sha256),
+    CONSTRAINT ck_bundle_sha256 CHECK (bundle_sha256 ~ '^[0-9a-f]{64}$')
 );
 
 CREATE TABLE sightline.recipe (
@@ -43,6 +44,11 @@ CREATE TABLE sightline.recipe (
     activated_at timestamptz DEFAULT now() NOT NULL,
     activated_by text DEFAULT current_user NOT NULL,
     CONSTRAINT pk_recipe PRIMARY KEY (station, product, revision),
+    CONSTRAINT ck_recipe_revision CHECK (revision >= 1),
+    CONSTRAINT ck_recipe_thresholds CHECK (threshold_review <= threshold_fail),
+    CONSTRAINT ck_recipe_min_area_px CHECK (min_area_px >= 1),
+    CONSTRAINT ck_recipe_deadline_ms CHECK (deadline_ms > 0),
+    CONSTRAINT ck_recipe_pass_sample CHECK (pass_sample BETWEEN 0 AND 1),
     CONSTRAINT fk_recipe_station FOREIGN KEY(station) REFERENCES sightline.station (station),
     CONSTRAINT fk_recipe_product FOREIGN KEY(product) REFERENCES sightline.product (product),
     CONSTRAINT fk_recipe_bundle_sha256 FOREIGN KEY(bundle_sha256) REFERENCES sightline.bundle (bundle_sha256)
