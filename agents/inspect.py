@@ -85,7 +85,7 @@ class InspectWork:
             except PoisonFrame as poison:
                 decisions[index] = Decision(poison=poison)
                 continue
-            product, recipe = self._parts.recipes.lookup(frame.station, frame.product)
+            product, recipe = await self._parts.recipes.lookup(frame.station, frame.product)
             if recipe is None:
                 by = DecidedBy(_now(), self._parts.version, queue_ms=_waited_ms(record, arrived_ms))
                 decisions[index] = Decision(frame=frame, verdict=verdict_without_recipe(frame, product, by))
