@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """`deadline_s` is for one frame; a frame is tried `1 + n_retries` times before it is given up."""
+    """`deadline_s` is for one call (a batch); a frame is tried `1 + n_retries` times before it is given up."""
 
     n_processes: int = 1
     deadline_s: float = 5.0
@@ -82,7 +82,7 @@ class EnginePool:
         return Inspected(Refusal(DeadLetterReason.ENGINE_FAULT, detail), None)
 
     async def _try(self, child: _Child, recipe: Recipe, requests: Sequence[InspectionRequest]) -> list[Inspected]:
-        answer = await child.inspect(recipe, requests, self._settings.deadline_s * len(requests))
+        answer = await child.inspect(recipe, requests, self._settings.deadline_s)
         return [Inspected(result, answer.made_by) for result in answer.results]
 
     def pids(self) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import faust
 from agents.topic_admin import check_topics
@@ -54,7 +53,7 @@ def build_worker(role: str, settings: Settings) -> Worker:
         role,
         AppSettings(
             brokers=settings.kafka_url,
-            state_dir=Path(settings.state_dir),
+            state_dir=settings.state_dir,
             topic_prefix=settings.topic_prefix,
             credentials=faust_credentials(settings),
             session_timeout_s=settings.session_timeout_s,
@@ -99,7 +98,7 @@ def _inspect(app: faust.App, settings: Settings, topics: Topics, progress: Progr
         office=DeadLetterOffice(
             DeadLetterLimits(settings.dead_letter_limit_consecutive, settings.dead_letter_limit_ratio)
         ),
-        claims=ClaimRules(tuple(settings.claim_urls)),
+        claims=ClaimRules(settings.claim_urls),
         progress=progress,
         version=sightline_version(),
     )

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from agents.topic_admin import ensure_topics
 
@@ -45,7 +44,7 @@ class Line:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._say = say
-        self._state_dir = Path(settings.state_dir).absolute()
+        self._state_dir = settings.state_dir
         self._kafka = None if settings.kafka_url else EmbeddedKafka(self._state_dir)
         self._postgres = None if settings.postgres_url else EmbeddedPostgres(self._state_dir)
         self._supervisor = Supervisor(self._state_dir / "logs", say)
@@ -101,7 +100,10 @@ class Line:
             settings = settings.model_copy(update={"postgres_url": self._postgres.start(self._say)})
         if self._kafka is not None:
             self._say("starting the embedded Kafka")
-            settings = settings.model_copy(update={"kafka_url": self._kafka.start(self._say)})
+            url = self._kafka.start(self._say)
+            settings = settings.model_copy(
+                update={"kafka_url": url, "replication_factor": 1, "min_insync_replicas": 1}
+            )
         self.settings = settings
         upgrade(settings.postgres_url)
         ensure_topics(settings, Topics(settings.topic_prefix).specs(settings.partitions))
