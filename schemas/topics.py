@@ -8,6 +8,8 @@ MAX_INLINE_PICTURE_BYTES = 2 * 1024 * 1024
 """Above this a picture travels by claim check."""
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 """Limit agreed by topic, broker, producer and consumer."""
+MAX_DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+"""A dead letter is the largest message plus the headers that say why."""
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -60,5 +62,5 @@ class Topics:
             TopicSpec(self.verdicts, partitions, week),
             TopicSpec(self.reinspections, partitions, week),
             TopicSpec(self.alerts, 1, 4 * week),
-            TopicSpec(self.dead_letters, 1, 4 * week),
+            TopicSpec(self.dead_letters, 1, 4 * week, MAX_DEAD_LETTER_BYTES),
         )

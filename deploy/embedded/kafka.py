@@ -17,7 +17,7 @@ from deploy.embedded.jars import KAFKA_VERSION, kafka_jars
 from deploy.embedded.ports import LOOPBACK, accepts_connections
 from deploy.embedded.service import EmbeddedService
 from schemas.errors import SetupError
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_DEAD_LETTER_BYTES
 
 SERVICE = "kafka"
 _FORMAT_TIMEOUT_S = 60.0
@@ -132,8 +132,8 @@ def _properties(ports: Mapping[str, int]) -> str:
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": "data",
         "auto.create.topics.enable": "false",
-        "message.max.bytes": MAX_MESSAGE_BYTES,
-        "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
+        "message.max.bytes": MAX_DEAD_LETTER_BYTES,
+        "replica.fetch.max.bytes": MAX_DEAD_LETTER_BYTES,
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.replication.factor": 1,
