@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from schemas.errors import InputError
 from schemas.frame import MAGIC
+
+if TYPE_CHECKING:
+    import cv2
 
 SUFFIXES: Mapping[str, str] = {
     "image/jpeg": ".jpg",
@@ -143,7 +146,7 @@ class VideoSource:
             if not self._loop:
                 return
 
-    def _open(self) -> cv2.VideoCapture:  # noqa: F821
+    def _open(self) -> cv2.VideoCapture:
         import cv2
 
         is_device = self._video.isdigit()

@@ -113,7 +113,7 @@ class Spool:
         try:
             return _decode(self._path(number).read_bytes())
         except (OSError, ValueError) as exc:
-            kept = self._quarantine(number)
+            kept = self.quarantine(number)
             raise SpoolEntryCorruptError(f"spooled frame {number} is damaged ({exc}); kept as {kept}") from exc
 
     def remove(self, number: int) -> None:
@@ -132,7 +132,8 @@ class Spool:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:015d}{_SUFFIX}"
 
-    def _quarantine(self, number: int) -> Path:
+    def quarantine(self, number: int) -> Path:
+        """Move entry `number` out of the queue into the quarantine folder, where it stays; its new path."""
         self._n_bytes -= self._entries.pop(number, 0)
         self.n_quarantined += 1
         path = self._path(number)

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from deploy.commands import camera, up, worker
 from schemas.errors import SetupError, SightlineError
 
 app = typer.Typer(
@@ -13,8 +14,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Streaming line inspection: cameras to Kafka, Faust agents, verdicts and systematic-defect alerts in Postgres.",
+    help="Streaming line inspection: cameras to Kafka, Faust agents, verdicts and alerts in Postgres.",
 )
+
+app.command("up")(up.up)
+app.command("camera")(camera.camera)
+app.command("worker")(worker.worker)
 
 
 def main() -> None:
