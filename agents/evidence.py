@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from agents.ack import Progress
-from schemas.errors import TransientError
+from schemas.errors import StaleWrite, TransientError
 from schemas.store import ContentStore
 
 _log = logging.getLogger(__name__)
@@ -32,10 +33,17 @@ class EvidenceKeeper:
 
     async def keep(self, content: bytes, suffix: str, kind: str) -> str:
         """Store `content` under `kind` (fail, review, pass, dead-letter, alert) and return its reference."""
-        store = self._stores.get(kind)
-        if store is None:
-            store = self._stores[kind] = ContentStore(f"{self._root}/{kind}")
+        store = self._store(kind)
         return await persistently(lambda: store.put(content, suffix), self._progress, "evidence store")
+
+    def reference(self, content: bytes, suffix: str, kind: str) -> str:
+        """The reference `keep` will return for this content."""
+        return self._store(kind).ref(hashlib.sha256(content).hexdigest(), suffix)
+
+    def _store(self, kind: str) -> ContentStore:
+        if kind not in self._stores:
+            self._stores[kind] = ContentStore(f"{self._root}/{kind}")
+        return self._stores[kind]
 
 
 async def persistently(call: Callable[[], T], progress: Progress, service: str) -> T:
@@ -44,6 +52,8 @@ async def persistently(call: Callable[[], T], progress: Progress, service: str) 
     while True:
         try:
             result = await asyncio.to_thread(call)
+        except StaleWrite:
+            raise
         except TransientError as error:
             progress.waiting_for = service
             _log.warning("%s is away, retrying in %.1f s: %s", service, backoff_s, error)

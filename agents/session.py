@@ -8,7 +8,7 @@ from typing import TypeVar
 from agents.ack import Progress
 from agents.database import Connection, connect, database_edge
 from agents.evidence import persistently
-from schemas.errors import TransientError
+from schemas.errors import StaleWrite, TransientError
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ class Session:
         try:
             with database_edge(), self._connection.transaction():
                 return transaction(self._connection)
+        except StaleWrite:
+            raise
         except TransientError:
             self.close()
             raise

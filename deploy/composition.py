@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import faust
-from agents.topic_admin import check_topics
 
 from agents.ack import BatchLimits, Progress
 from agents.app import AppSettings, add_agent, build_app
@@ -19,6 +18,7 @@ from agents.relay import Relay
 from agents.retention import RetentionRule
 from agents.session import Session
 from agents.sweeper import Sweeper
+from agents.topic_admin import check_topics
 from agents.watchdog import Watchdog
 from deploy.settings import Settings, aiokafka_options, faust_credentials
 from schemas.errors import SetupError
@@ -78,11 +78,10 @@ def _outlet(app: faust.App, settings: Settings, progress: Progress) -> Outlet:
 
 
 def _inspect(app: faust.App, settings: Settings, topics: Topics, progress: Progress) -> Callable[[], None]:
-    from agents.live_recipes import LiveRecipes
-
     from agents.engine_child import ChildSettings
     from agents.engine_pool import EnginePool, PoolSettings
     from agents.inspect import ClaimRules, InspectParts, InspectWork
+    from agents.live_recipes import LiveRecipes
 
     pool = EnginePool(
         PoolSettings(settings.engine_processes, settings.engine_deadline_ms / 1000, settings.engine_retries),
@@ -113,11 +112,20 @@ def _inspect(app: faust.App, settings: Settings, topics: Topics, progress: Progr
 
 
 def _root_cause(app: faust.App, settings: Settings, topics: Topics, progress: Progress) -> Callable[[], None]:
-    from agents.root_cause import RootCauseWork
+    from agents.golden import GoldenReferences
+    from agents.root_cause import RootCauseParts, RootCauseWork
 
     session = Session(settings.postgres_url, "sightline root-cause", progress)
-    evidence = EvidenceKeeper(settings.evidence_url, progress)
-    work = RootCauseWork(session, evidence, settings.bundles_url, _outlet(app, settings, progress), topics.dead_letters)
+    work = RootCauseWork(
+        RootCauseParts(
+            topics=topics,
+            session=session,
+            evidence=EvidenceKeeper(settings.evidence_url, progress),
+            golden=GoldenReferences(settings.bundles_url),
+            outlet=_outlet(app, settings, progress),
+            progress=progress,
+        )
+    )
     add_agent(app, topics.aligned, "root-cause", work, BatchLimits(max_records=32, depth=1), progress)
     app.on_partitions_assigned.connect(work.forget, weak=False)
     return session.close

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.topic_admin import ensure_topics
-
 from deploy.embedded.kafka import EmbeddedKafka
 from deploy.embedded.postgres import EmbeddedPostgres
 from deploy.settings import Settings
@@ -48,6 +47,7 @@ class Line:
         self._kafka = None if settings.kafka_url else EmbeddedKafka(self._state_dir)
         self._postgres = None if settings.postgres_url else EmbeddedPostgres(self._state_dir)
         self._supervisor = Supervisor(self._state_dir / "logs", say)
+        self._pids: dict[str, int] = {}
         self.settings = settings
 
     def start(self) -> LineAddress:
@@ -76,6 +76,7 @@ class Line:
         if self._postgres is not None:
             self._postgres.restart_if_dead(self._say)
         self._supervisor.tend()
+        self._write_pids()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Tend the line until `stopping` says so."""
@@ -120,3 +121,13 @@ class Line:
             ]
         )
         self._supervisor.wait_ready(_READY_TIMEOUT_S)
+        self._write_pids()
+
+    def _write_pids(self) -> None:
+        """Keep ``<state_dir>/pids.json`` true, for people and programs that look for a process."""
+        pids = self.address().pids
+        if pids != self._pids:
+            self._pids = pids
+            aside = self._state_dir / "pids.json.part"
+            aside.write_text(json.dumps(pids))
+            aside.replace(self._state_dir / "pids.json")

@@ -148,6 +148,16 @@ class RootCause:
                 return [self._record(run, at)]
         return []
 
+    def retire(self, at: datetime) -> list[Alert]:
+        """Close every open alert because a new recipe starts a new window. Returns: their records."""
+        closed: list[Alert] = []
+        for run in self.runs:
+            run.state = AlertState.CLEARED
+            text = f"{self.product} at {self.station} has a new recipe: this alert is closed, its window starts again."
+            closed.append(self._record(run, at).model_copy(update={"text": text}))
+        self.runs = []
+        return closed
+
     def to_bytes(self) -> bytes:
         """The state without its window's pixels and its baseline; the same state always gives the same bytes."""
         from pipeline.root_cause_state import dump_root_cause

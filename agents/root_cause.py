@@ -1,0 +1,176 @@
+"""The root-cause agent: aligned frames in; windows, alarms and alerts in Postgres, exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.ack import Progress, Record
+from agents.database import Connection
+from agents.evidence import EvidenceKeeper, persistently
+from agents.golden import GoldenReferences
+from agents.outlet import Outgoing, Outlet
+from agents.records import load_root_cause, save_root_cause
+from agents.session import Session
+from pipeline.root_cause import RootCause
+from schemas.alert import Alert
+from schemas.aligned import AlignedFrame, decode_aligned
+from schemas.deadletter import dead_letter
+from schemas.errors import DeadLetterReason, PoisonFrame, StaleWrite
+from schemas.topics import Topics
+
+_log = logging.getLogger(__name__)
+_MAX_RELOADS = 5
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RootCauseParts:
+    """What the composition root hands to the agent."""
+
+    topics: Topics
+    session: Session
+    evidence: EvidenceKeeper
+    golden: GoldenReferences
+    outlet: Outlet
+    progress: Progress
+
+
+@dataclass(slots=True)
+class _Held:
+    """A station and product in memory, as of database row version `version` (0: no row yet)."""
+
+    state: RootCause | None
+    version: int
+
+
+@dataclass(slots=True)
+class _Change:
+    """What one batch does to one station and product."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    slots: dict[int, bytes | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch, decoded: frames in order, and the records that are none."""
+
+    frames: tuple[AlignedFrame, ...]
+    refused: tuple[tuple[Record, PoisonFrame], ...]
+
+
+class RootCauseWork:
+    """Keeps one `RootCause` a station and product; memory is a cache of the database, never ahead of an ack.
+
+    A batch is computed once and saved in one transaction with its alerts and their outbox rows. Another worker
+    that saved meanwhile (`StaleWrite`) makes this one load again and compute from there, where frames the other
+    already took in change nothing.
+    """
+
+    def __init__(self, parts: RootCauseParts) -> None:
+        self._parts = parts
+        self._held: dict[Key, _Held] = {}
+
+    def forget(self, *_: Any, **__: Any) -> None:
+        """Drop the memory: partitions were assigned anew, and other workers may have saved since."""
+        self._held.clear()
+
+    async def prepare(self, records: Sequence[Record]) -> Read:
+        """Decode; what is no aligned frame is set apart."""
+        frames: list[AlignedFrame] = []
+        refused: list[tuple[Record, PoisonFrame]] = []
+        for record in records:
+            try:
+                frames.append(decode_aligned(record.value or b""))
+            except ValueError as error:
+                detail = f"record {record.origin.offset} of {record.origin.topic}: {' '.join(str(error).split())[:300]}"
+                refused.append((record, PoisonFrame(DeadLetterReason.MALFORMED_RECORD, detail)))
+        return Read(tuple(frames), tuple(refused))
+
+    async def settle(self, records: Sequence[Record], prepared: Read) -> None:
+        """Take the frames in, in order, and commit."""
+        for attempt in range(_MAX_RELOADS):
+            try:
+                await self._take_in(prepared.frames)
+                break
+            except StaleWrite as stale:
+                _log.warning("loading again (%d): %s", attempt + 1, stale)
+                self.forget()
+        else:
+            raise StaleWrite(f"another worker keeps saving the same stations; gave up after {_MAX_RELOADS} loads")
+        await self._parts.outlet.publish([self._letter(record, poison) for record, poison in prepared.refused])
+
+    async def _take_in(self, frames: Sequence[AlignedFrame]) -> None:
+        if not frames:
+            return
+        changes: dict[Key, _Change] = {}
+        pictures: list[bytes] = []
+        for frame in frames:
+            await self._advance(frame, changes, pictures)
+        for picture in pictures:
+            await self._parts.evidence.keep(picture, ".png", "alert")
+        versions = await self._parts.session.run(lambda conn: self._save(conn, changes))
+        for key, version in versions.items():
+            self._held[key].version = version
+        for change in changes.values():
+            for alert in change.alerts:
+                _log.warning("%s", alert.text, extra={"station": alert.station, "alert_id": alert.alert_id})
+
+    async def _advance(self, frame: AlignedFrame, changes: dict[Key, _Change], pictures: list[bytes]) -> None:
+        key = (frame.header.station, frame.header.product)
+        held = self._held.get(key) or await self._load(key, frame)
+        change = changes.setdefault(key, _Change())
+        if held.state is None or not held.state.fits(frame):
+            if held.state is not None:
+                change.alerts += held.state.retire(frame.header.captured_at)
+                change.slots |= dict.fromkeys(held.state.window.slots())
+            golden = await self._golden(frame)
+            held.state = RootCause.start(frame, golden.baseline, golden.template)
+        state = held.state
+
+        def keep(picture: bytes) -> str:
+            pictures.append(picture)
+            return self._parts.evidence.reference(picture, ".png", "alert")
+
+        change.alerts += await asyncio.to_thread(state.update, frame, keep)
+        change.slots |= state.take_changed_slots()
+
+    async def _load(self, key: Key, frame: AlignedFrame) -> _Held:
+        stored = await self._parts.session.run(lambda conn: load_root_cause(conn, *key))
+        held = _Held(None, 0)
+        if stored is not None:
+            golden = await self._golden(frame)
+            state = RootCause.from_bytes(stored.state, stored.slots, golden.baseline, golden.template)
+            held = _Held(state, stored.version)
+        self._held[key] = held
+        return held
+
+    async def _golden(self, frame: AlignedFrame) -> Any:
+        golden, sha256 = self._parts.golden, frame.header.bundle_sha256
+        return await persistently(lambda: golden.of_bundle(sha256), self._parts.progress, "bundle store")
+
+    def _save(self, conn: Connection, changes: dict[Key, _Change]) -> dict[Key, int]:
+        versions: dict[Key, int] = {}
+        for key in sorted(changes):
+            held, change = self._held[key], changes[key]
+            assert held.state is not None
+            versions[key] = save_root_cause(
+                conn,
+                *key,
+                state_bytes=held.state.to_bytes(),
+                slots=change.slots,
+                alerts=change.alerts,
+                last_epoch=held.state.last_epoch,
+                last_sequence=held.state.last_sequence,
+                version=held.version,
+            )
+        return versions
+
+    def _letter(self, record: Record, poison: PoisonFrame) -> Outgoing:
+        letter = dead_letter(record.key, record.value, record.headers, record.origin, poison, datetime.now(UTC))
+        return Outgoing(self._parts.topics.dead_letters, record.key, record.value, tuple(letter.kafka_headers()))
