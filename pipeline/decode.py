@@ -11,8 +11,8 @@ Rules, the same for training, `inspect` and the line:
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipeline.picture_header import MalformedPictureError, PictureHeader, content_type_of, read_header
+from pipeline.tiff_header import TiffLayout
+from pipeline.tiff_pixels import Samples, read_tiff_pixels
 from schemas.errors import DeadLetterReason, PoisonFrame
 
 DEFAULT_MAX_PIXELS = 64_000_000
@@ -66,6 +68,8 @@ def decode(picture: bytes, content_type: str, rules: DecodeRules = DecodeRules()
                 DeadLetterReason.DECOMPRESSION_BOMB,
                 f"{header.width_px}x{header.height_px} px would unpack; the limit is {rules.max_pixels} px",
             )
+        if header.tiff is not None:
+            return _decode_tiff(picture, header.tiff, rules)
         return (
             _decode_jpeg(picture, header, rules) if actual == "image/jpeg" else _decode_raster(picture, header, rules)
         )
@@ -86,35 +90,43 @@ def _decode_jpeg(picture: bytes, header: PictureHeader, rules: DecodeRules) -> P
     return Picture(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8), pixels)
 
 
-def _decode_raster(picture: bytes, header: PictureHeader, rules: DecodeRules) -> Picture:
-    """PNG, BMP, TIFF."""
-    source = picture
-    if header.tiff is not None and header.tiff.orientation_at is not None:
-        at = header.tiff.orientation_at
-        source = picture[:at] + struct.pack(f"{header.tiff.order}H", 1) + picture[at + 2 :]
+def _decode_tiff(picture: bytes, layout: TiffLayout, rules: DecodeRules) -> Picture:
     try:
-        pixels = cv2.imdecode(np.frombuffer(source, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = read_tiff_pixels(picture, layout)
+    except ValueError as exc:
+        raise MalformedPictureError(f"TIFF: {exc}") from exc
+    return _of_samples(pixels, rules)
+
+
+def _decode_raster(picture: bytes, header: PictureHeader, rules: DecodeRules) -> Picture:
+    """PNG, BMP."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as exc:
         raise MalformedPictureError(f"{header.content_type}: {exc.err or 'the decoder refused it'}") from exc
     if pixels is None:
         raise MalformedPictureError(f"{header.content_type}: the decoder refused it: damaged or cut short")
     _check_shape(pixels, header)
-    eight = _to_eight_bits(pixels, rules.significant_bits)
-    if eight.ndim == 2 or eight.shape[2] == 1:
-        grey = eight.reshape(eight.shape[:2])
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise MalformedPictureError(f"{header.content_type}: samples of type {pixels.dtype}; send 8 or 16 bits")
+    samples = cast(Samples, pixels)
+    return _of_samples(samples if samples.ndim == 2 else samples[:, :, 2::-1], rules)
+
+
+def _of_samples(pixels: Samples, rules: DecodeRules) -> Picture:
+    """From (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha."""
+    if pixels.ndim == 2 or pixels.shape[2] <= 2:
+        grey = _to_eight_bits(pixels if pixels.ndim == 2 else pixels[:, :, 0], rules.significant_bits)
         return Picture(grey, np.repeat(grey[:, :, None], 3, axis=2) if rules.colour else None)
-    bgr = eight[:, :, :3]
-    grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
-    return Picture(grey, np.ascontiguousarray(bgr[:, :, ::-1]) if rules.colour else None)
+    rgb = _to_eight_bits(pixels[:, :, :3], rules.significant_bits)
+    return Picture(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), rgb if rules.colour else None)
 
 
-def _to_eight_bits(pixels: NDArray[np.generic], significant_bits: int) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    if pixels.dtype != np.uint16:
-        raise MalformedPictureError(f"samples of type {pixels.dtype}; send 8 or 16 bits")
-    shifted = np.asarray(pixels, np.uint16) >> (significant_bits - 8)
-    return np.asarray(np.minimum(shifted, 255), np.uint8)
+def _to_eight_bits(pixels: Samples, significant_bits: int) -> NDArray[np.uint8]:
+    """Contiguous uint8."""
+    if pixels.dtype == np.uint16:
+        return np.asarray(np.minimum(pixels >> (significant_bits - 8), 255), np.uint8)
+    return np.ascontiguousarray(pixels, np.uint8)
 
 
 def _check_shape(pixels: NDArray[np.generic], header: PictureHeader) -> None:

@@ -167,9 +167,8 @@ def _read_tiff(picture: bytes) -> PictureHeader:
         layout = read_tiff_layout(picture)
     except ValueError as exc:
         raise MalformedPictureError(f"TIFF: {exc}") from exc
-    return PictureHeader(
-        "image/tiff", layout.width_px, layout.height_px, layout.n_channels, layout.bits, layout
-    )  # fmt: skip
+    n_channels = 3 if layout.palette is not None else layout.n_samples
+    return PictureHeader("image/tiff", layout.width_px, layout.height_px, n_channels, layout.bits, layout)
 
 
 _READERS = {
