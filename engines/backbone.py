@@ -119,7 +119,8 @@ def check_weights(spec: BackboneSpec, weights: Weights, origin: str) -> None:
         kernel = weights[f"{layer.weights}.weight"]
         if kernel.ndim != 4 or kernel.shape[2:] != (layer.kernel, layer.kernel):
             raise ValueError(
-                f"{origin}: {layer.weights}.weight has shape {kernel.shape}, wanted (out, in, {layer.kernel}, {layer.kernel})"
+                f"{origin}: {layer.weights}.weight has shape {kernel.shape}; "
+                f"wanted (out, in, {layer.kernel}, {layer.kernel})"
             )
 
 

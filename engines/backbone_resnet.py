@@ -53,10 +53,12 @@ def load_resnet18(weights: Path | None) -> Backbone:
 def _torchvision_weights() -> dict[str, NDArray[np.float32]]:
     """torchvision's ResNet18_Weights.IMAGENET1K_V1 (downloaded by torchvision), batch norm folded."""
     try:
-        from torchvision.models import ResNet18_Weights, resnet18
+        from torchvision.models import ResNet18_Weights, resnet18  # type: ignore[import-not-found,unused-ignore]
     except ImportError as exc:
         raise MissingExtra("torchvision", "train", "--backbone resnet18 without --weights FILE") from exc
-    state = {name: value.numpy() for name, value in resnet18(weights=ResNet18_Weights.IMAGENET1K_V1).state_dict().items()}
+    state = {
+        name: value.numpy() for name, value in resnet18(weights=ResNet18_Weights.IMAGENET1K_V1).state_dict().items()
+    }
     folded: dict[str, NDArray[np.float32]] = {}
     for name, kernel in state.items():
         if kernel.ndim != 4 or name.startswith("layer4"):

@@ -70,5 +70,7 @@ def load_student(weights: Path | None = None) -> Backbone:
             loaded = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
         check_weights(spec, loaded, str(path))
     except (OSError, ValueError) as exc:
-        raise SetupError(f"student weights {path} cannot be used: {exc}; reinstall Sightline or run engines/distil.py") from exc
+        raise SetupError(
+            f"student weights {path} cannot be used: {exc}; reinstall Sightline or run engines/distil.py"
+        ) from exc
     return Backbone(spec, loaded)

@@ -56,7 +56,7 @@ def _picture_crop(rng: np.random.Generator, path: Path) -> Picture:
     zoom = float(np.exp(rng.uniform(np.log(0.5), np.log(2.5))))
     zoom = max(zoom, 1.1 * CROP_PX / min(height, width))
     centre = (float(rng.uniform(0.2, 0.8) * width), float(rng.uniform(0.2, 0.8) * height))
-    turn = cv2.getRotationMatrix2D(centre, float(rng.uniform(0, 360)), zoom)
+    turn = np.array(cv2.getRotationMatrix2D(centre, float(rng.uniform(0, 360)), zoom), np.float64)
     turn[:, 2] += CROP_PX / 2 - np.array(centre)
     warped = cv2.warpAffine(picture, turn, (CROP_PX, CROP_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
     return finish(rng, np.asarray(warped, np.uint8)) if rng.random() < 0.7 else np.asarray(warped, np.uint8)
@@ -117,7 +117,7 @@ def _code(features: torch.Tensor, stages: tuple[int, ...], channels: int) -> tup
     flat = features.permute(1, 0, 2, 3).flatten(1).double()
     mean = flat.mean(1)
     centred = flat - mean[:, None]
-    scale = torch.cat([block.square().sum(0).mean().rsqrt().expand(len(block)) for block in centred.split(stages)])
+    scale = torch.cat([block.square().sum(0).mean().rsqrt().expand(len(block)) for block in torch.split(centred, list(stages))])
     scaled = centred * scale[:, None]
     values, vectors = torch.linalg.eigh(scaled @ scaled.T / scaled.shape[1])
     order = torch.argsort(values, descending=True)[:channels]
@@ -166,7 +166,9 @@ def distil(
         step += 1
         smooth = float(loss.detach()) if step == 1 else 0.98 * smooth + 0.02 * float(loss.detach())
         if step % 50 == 0:
-            print(f"{100 * share:5.1f} %  step {step}  unexplained variance {smooth / 2:.3f}", file=sys.stderr, flush=True)
+            print(
+                f"{100 * share:5.1f} %  step {step}  unexplained variance {smooth / 2:.3f}", file=sys.stderr, flush=True
+            )
     return {name: value.detach().numpy().astype(np.float16) for name, value in weights.items()}
 
 
@@ -189,7 +191,9 @@ def main() -> None:
     """Command line of the distillation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, help="ResNet-18 weights (.npz); torchvision's when absent")
-    parser.add_argument("--pictures", type=Path, action="append", default=[], help="folder of pictures that may be used")
+    parser.add_argument(
+        "--pictures", type=Path, action="append", default=[], help="folder of pictures that may be used"
+    )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="student.npz to go on from")

@@ -78,7 +78,9 @@ class FeatureExtractor:
         features = add_mixed_features(graph, backbone, "picture", size_px, projection)
         width, height = size_px
         shape: list[int | str] = ["n", 3, height, width]
-        model = graph.build({"picture": (onnx.TensorProto.UINT8, shape)}, {"features": (features, ["n", "d", "h", "w"])})
+        model = graph.build(
+            {"picture": (onnx.TensorProto.UINT8, shape)}, {"features": (features, ["n", "d", "h", "w"])}
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.inter_op_num_threads = 1

@@ -48,7 +48,7 @@ def average_precision(truth: Truth, score: Score) -> float:
 
 
 def best_f1(truth: Truth, score: Score) -> tuple[float, float]:
-    """(greatest F1 over all thresholds, the threshold: score >= it is called anomalous); (nan, nan) without positives."""
+    """(greatest F1, its threshold: scores from it upward are called anomalous); (nan, nan) without positives."""
     order = np.argsort(-score, kind="stable")
     hits = truth[order]
     total = int(hits.sum())

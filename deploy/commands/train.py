@@ -1,0 +1,99 @@
+"""`sightline train`: a bundle from good parts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class BackboneName(StrEnum):
+    """Which features a model is made of."""
+
+    STUDENT = "student"
+    RESNET18 = "resnet18"
+
+
+class MotionName(StrEnum):
+    """What a part may do between frames."""
+
+    NONE = "none"
+    RIGID = "rigid"
+    SIMILARITY = "similarity"
+    AFFINE = "affine"
+
+
+class ColourName(StrEnum):
+    """Whether colour is looked at."""
+
+    AUTO = "auto"
+    GREY = "grey"
+    RGB = "rgb"
+
+
+def train(
+    product: Annotated[str, typer.Argument(help="Name of the product, as frames and recipes call it.")],
+    good: Annotated[Path, typer.Option(help="Folder of pictures of good parts, all of one size; 50 or more is best.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write, e.g. screw.bundle.")],
+    bad: Annotated[
+        Path | None, typer.Option(help="Folder of pictures of defective parts: how many are caught is reported.")
+    ] = None,
+    backbone: Annotated[
+        BackboneName, typer.Option(help="student: ours, ships with Sightline, fast. resnet18: see --weights.")
+    ] = BackboneName.STUDENT,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights (.npz) for the backbone; resnet18 without them takes torchvision's."),
+    ] = None,
+    motion: Annotated[
+        MotionName,
+        typer.Option(help="How parts may lie: rigid is shifted and turned at any angle; none is not aligned."),
+    ] = MotionName.RIGID,
+    input_px: Annotated[
+        int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
+    ] = 256,
+    colour: Annotated[ColourName, typer.Option(help="auto: colour when the good parts show any.")] = ColourName.AUTO,
+    false_calls_per_1000: Annotated[
+        float, typer.Option(help="Good parts in a thousand that may be stopped (review or fail).")
+    ] = 5.0,
+    seed: Annotated[int, typer.Option(help="The same seed and pictures give the same bundle.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
+    created_at: Annotated[
+        datetime | None, typer.Option(help="Time written into the bundle (UTC); now when absent.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Learn a product from pictures of good parts: template, alignment, model, thresholds, parity gate, bundle.
+
+    Needs no GPU and no download. Takes seconds for small pictures, minutes for hundreds of large ones.
+    """
+    from deploy.commands.progress import ConsoleProgress
+    from pipeline.bundling import train_bundle
+    from pipeline.good_parts import picture_paths
+    from pipeline.training import TrainSettings
+
+    settings = TrainSettings(
+        motion=motion.value,
+        input_px=input_px,
+        false_calls_per_1000=false_calls_per_1000,
+        seed=seed,
+        n_threads=threads,
+    )
+    when = datetime.now(UTC) if created_at is None else created_at.replace(tzinfo=created_at.tzinfo or UTC)
+    with ConsoleProgress() as progress:
+        summary = train_bundle(
+            product,
+            picture_paths(good),
+            picture_paths(bad) if bad is not None else [],
+            backbone=backbone.value,
+            weights=weights,
+            colour=colour.value,
+            settings=settings,
+            created_at=when,
+            out=out,
+            progress=progress,
+        )
+    typer.echo(summary.model_dump_json() if json else summary.text())

@@ -1,0 +1,233 @@
+"""From a trained model to a bundle: manifest, golden baseline, parity gate, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from engines.backbone import Backbone
+from engines.backbone_resnet import load_resnet18
+from engines.backbone_student import load_student
+from engines.bundle import BASELINE, FOREGROUND, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
+from engines.manifest import Calibration, Manifest, Training
+from engines.parity import measure_parity, probe_frames
+from pipeline.good_parts import ColourChoice, PictureSet, load_good_parts
+from pipeline.gradient_map import MIN_BASELINE_FRAMES, learn_baseline
+from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
+from pipeline.picture_header import MalformedPictureError, content_type_of
+from pipeline.report import draw_report
+from pipeline.score_map import ScoreMapper
+from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
+from schemas.errors import InputError, SetupError
+from schemas.verdict import Outcome
+
+_BASELINE_FRAMES = 100
+_PARITY_FRAMES = 8
+
+
+class TrainingSummary(BaseModel):
+    """What `sightline train` prints."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bundle: str
+    sha256: str
+    product: str
+    size_bytes: int
+    n_good: int
+    n_refused: int
+    suspects: list[str]
+    review: float
+    fail: float
+    false_calls_per_1000: float
+    bound_per_1000: float
+    n_bad: int
+    n_bad_caught: int
+
+    def text(self) -> str:
+        """A few lines for people."""
+        lines = [
+            f"{self.bundle}  {self.size_bytes / 1e6:.1f} MB  sha256 {self.sha256}",
+            f"learnt from {self.n_good} good parts; {self.n_refused} could not be aligned and were left out",
+            f"review from {self.review:.3f}, fail from {self.fail:.3f}: of 1000 good parts at most "
+            f"{self.bound_per_1000:.1f} are stopped (target {self.false_calls_per_1000:g}, confidence 90 %)",
+        ]
+        if self.suspects:
+            lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
+        if self.n_bad:
+            lines.append(f"{self.n_bad_caught} of {self.n_bad} defective parts are stopped")
+        return "\n".join(lines)
+
+
+def train_bundle(
+    product: str,
+    good: Sequence[Path],
+    bad: Sequence[Path],
+    *,
+    backbone: str,
+    weights: Path | None,
+    colour: ColourChoice,
+    settings: TrainSettings,
+    created_at: datetime,
+    out: Path,
+    progress: Progress,
+) -> TrainingSummary:
+    """Train on the pictures at `good`, write the bundle to `out`.
+
+    Args: bad: pictures of defective parts; how many are stopped is reported, nothing is fitted to them.
+    Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
+    """
+    pictures = load_good_parts(good, colour)
+    features = load_backbone(backbone, weights)
+    trained = train_model(pictures, features, settings, progress)
+    bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
+    caught = count_stopped(bundle, bad, settings.n_threads) if bad else 0
+    sha256 = write_bundle(out, bundle.manifest, bundle.members)
+    out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
+    fit = trained.calibration
+    return TrainingSummary(
+        bundle=str(out),
+        sha256=sha256,
+        product=product,
+        size_bytes=out.stat().st_size,
+        n_good=len(trained.used),
+        n_refused=len(trained.refused),
+        suspects=list(trained.suspects),
+        review=fit.thresholds.review,
+        fail=fit.thresholds.fail,
+        false_calls_per_1000=fit.target_per_1000,
+        bound_per_1000=fit.bound_per_1000,
+        n_bad=len(bad),
+        n_bad_caught=caught,
+    )
+
+
+def load_backbone(name: str, weights: Path | None) -> Backbone:
+    """The backbone called `name`. Raises: InputError for an unknown name or bad weights; MissingExtra."""
+    if name == "student":
+        return load_student(weights)
+    if name == "resnet18":
+        return load_resnet18(weights)
+    raise InputError(f"backbone {name!r} is unknown; choose student or resnet18")
+
+
+def count_stopped(bundle: Bundle, paths: Sequence[Path], n_threads: int) -> int:
+    """How many of the pictures do not pass. Raises: InputError for a file that is no picture."""
+    inspector = Inspector(bundle, backend="onnxruntime", n_threads=n_threads)
+    rules = RecipeRules.of_manifest(bundle.manifest)
+    stopped = 0
+    for path in paths:
+        content = path.read_bytes()
+        try:
+            request = InspectionRequest(content, content_type_of(content))
+        except MalformedPictureError as exc:
+            raise InputError(f"{path} is not a picture: {exc}") from exc
+        answer = inspector.inspect([request], rules, heat_maps="none")[0]
+        if isinstance(answer, Refusal):
+            raise InputError(f"{path} cannot be used: {answer.detail}")
+        stopped += answer.outcome is not Outcome.PASS
+    inspector.close()
+    return stopped
+
+
+def build_bundle(
+    product: str,
+    good: PictureSet,
+    trained: TrainedModel,
+    settings: TrainSettings,
+    backbone: str,
+    created_at: datetime,
+) -> Bundle:
+    """The complete bundle, verified and with its parity report.
+
+    Raises: SetupError when a backend of this machine disagrees with the reference: the bundle must not be used.
+    """
+    manifest = _manifest(product, good, trained, settings, backbone, created_at)
+    members = {MODEL: trained.onnx, TEMPLATE: _png(trained.template)}
+    if trained.foreground is not None:
+        members[FOREGROUND] = _png(np.asarray(trained.foreground * 255, np.uint8))
+    if len(trained.aligned) >= MIN_BASELINE_FRAMES:
+        members[BASELINE] = learn_baseline([each.grey for each in trained.aligned[:_BASELINE_FRAMES]]).to_bytes()
+    members[REPORT] = draw_report(product, trained)
+    draft = Bundle.from_bytes(bundle_bytes(manifest, members), f"bundle of {product}")
+    mapper = ScoreMapper.build(trained.score, manifest.input_size_px, trained.model.level.shape[:2])
+    frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
+    frames += probe_frames(trained.template)
+    parity = measure_parity(draft, frames, lambda grid: mapper.frame_score(mapper.map(grid, trained.foreground)))
+    if not parity.holds:
+        wrong = ", ".join(
+            f"{e.backend} {e.version}: difference {e.max_difference:.3g}, {e.n_flips} flips {e.detail}".strip()
+            for e in parity.entries
+            if not e.holds
+        )
+        raise SetupError(f"parity gate: {wrong} (tolerance {parity.tolerance:.3g}); remove or update that backend")
+    final = manifest.model_copy(update={"parity": parity})
+    return Bundle.from_bytes(bundle_bytes(final, members), f"bundle of {product}")
+
+
+def _manifest(
+    product: str,
+    good: PictureSet,
+    trained: TrainedModel,
+    settings: TrainSettings,
+    backbone: str,
+    created_at: datetime,
+) -> Manifest:
+    fit = trained.calibration
+    height, width = trained.template.shape[:2]
+    return Manifest(
+        product=product,
+        created_at=created_at,
+        version=version("sightline"),
+        input_size_px=(width, height),
+        frame_size_px=good.size_px,
+        colour=good.colour,
+        align=trained.align,
+        score=trained.score,
+        thresholds=fit.thresholds,
+        cell_threshold=trained.cell_threshold,
+        backbone=backbone,
+        calibration=Calibration(
+            n_good=fit.n_scores,
+            false_calls_per_1000=fit.target_per_1000,
+            score_median=float(np.median(trained.scores)),
+            score_spread=float(np.std(trained.scores)),
+            residual_limit=None if trained.align is None else trained.align.residual_limit,
+            method="generalised Pareto tail of held-out good parts (5 folds), upper bound of 90 %",
+            figures={
+                "expected_per_1000": fit.expected_per_1000,
+                "bound_per_1000": fit.bound_per_1000,
+                "tail_start": fit.tail.start,
+                "tail_scale": fit.tail.scale,
+                "tail_shape": fit.tail.shape,
+            },
+        ),
+        training=Training(
+            n_good=len(trained.used),
+            seed=settings.seed,
+            version=version("sightline"),
+            pictures_sha256=good.sha256,
+            figures={
+                "dimensions": settings.fit.dimensions,
+                "shrinkage": settings.fit.shrinkage,
+                "trim": settings.fit.trim,
+                "refused": [f"{name}: {why}" for name, why in trained.refused],
+                "suspects": list(trained.suspects),
+            },
+        ),
+    )
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    """`picture` (H, W) or (H, W, 3) RGB as PNG bytes."""
+    done, png = cv2.imencode(".png", picture[:, :, ::-1] if picture.ndim == 3 else picture)
+    if not done:
+        raise ValueError(f"a picture of shape {picture.shape} cannot be written as PNG")
+    return png.tobytes()

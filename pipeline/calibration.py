@@ -1,0 +1,136 @@
+"""Thresholds from good parts alone, for a business target in false calls per 1000 good parts.
+
+The scores of good parts that the fit has not seen are described above a high level by a generalised Pareto
+distribution (peaks over threshold); the threshold is where its tail falls to the target. Because a few hundred
+scores pin a tail down only roughly, the threshold taken is the upper confidence bound of that place over a
+bootstrap, so the promise errs to the side of fewer false calls.
+Source: Pickands 1975, Balkema & de Haan 1974 (the tail's shape); Hosking & Wallis 1987 (probability-weighted moments).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import InputError
+from schemas.verdict import Thresholds
+
+DEFAULT_FALSE_CALLS_PER_1000 = 5.0
+FAIL_RARITY = 10.0
+"""A good part fails outright this many times more rarely than it is stopped at all."""
+LEAST_SCORES = 10
+_TAIL_SHARE = 0.2
+_LEAST_PEAKS = 5
+_SHAPE_LIMITS = (-0.25, 0.35)
+_SHAPE_PRIOR_PEAKS = 20.0
+_N_BOOTSTRAP = 400
+_CONFIDENCE = 0.9
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """P(score > x) = `share` * (1 + shape (x - start) / scale)^(-1 / shape) for x >= `start`."""
+
+    start: float
+    scale: float
+    shape: float
+    share: float
+
+    def level(self, probability: float) -> float:
+        """The score that a good part exceeds with `probability`; at or above `start`."""
+        ratio = max(self.share / probability, 1.0)
+        if abs(self.shape) < 1e-6:
+            return self.start + self.scale * float(np.log(ratio))
+        return self.start + self.scale / self.shape * float(ratio**self.shape - 1)
+
+    def exceedance(self, score: float) -> float:
+        """P(a good part's score > `score`), for `score` at or above `start`; `share` below it."""
+        if score <= self.start:
+            return self.share
+        reach = 1 + self.shape * (score - self.start) / self.scale
+        if reach <= 0:
+            return 0.0
+        if abs(self.shape) < 1e-6:
+            return self.share * float(np.exp(-(score - self.start) / self.scale))
+        return self.share * float(reach ** (-1 / self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationFit:
+    """Thresholds with the false calls per 1000 expected at each: by the tail fit, and its upper bound."""
+
+    thresholds: Thresholds
+    target_per_1000: float
+    expected_per_1000: float
+    bound_per_1000: float
+    confidence: float
+    tail: Tail
+    n_scores: int
+
+
+def fit_tail(scores: Scores) -> Tail:
+    """The tail of `scores` (n,) from their upper fifth (at least five) on, by probability-weighted moments.
+
+    The shape is drawn towards 0 (an exponential tail) as twenty extra peaks would draw it, and kept within limits.
+    """
+    ordered = np.sort(scores)
+    n_peaks = min(max(_LEAST_PEAKS, round(_TAIL_SHARE * ordered.size)), ordered.size - 1)
+    start = float(ordered[-n_peaks - 1])
+    excess = ordered[-n_peaks:] - start
+    mean = max(float(excess.mean()), 1e-9 * max(abs(start), 1.0))
+    rank = (n_peaks - np.arange(n_peaks) - 0.65) / n_peaks
+    moment = float((excess * np.clip(rank, 0, 1)).mean())
+    free = 2 - mean / max(mean - 2 * moment, 1e-12)
+    shape = float(np.clip(free * n_peaks / (n_peaks + _SHAPE_PRIOR_PEAKS), *_SHAPE_LIMITS))
+    return Tail(start, mean * (1 - shape), shape, n_peaks / ordered.size)
+
+
+def calibrate_thresholds(scores: Scores, target_per_1000: float, seed: int = 0) -> CalibrationFit:
+    """Thresholds for at most `target_per_1000` good parts in a thousand stopped (review or fail).
+
+    Args: scores: (n,) frame scores of good parts the model was not fitted to.
+    Raises: InputError when there are too few scores or the target is out of range.
+    """
+    if scores.size < LEAST_SCORES:
+        raise InputError(f"{scores.size} good parts are too few to calibrate with; give at least {LEAST_SCORES}")
+    if not np.isfinite(scores).all():
+        raise InputError("a good part has no finite score; calibrate with parts that lie fully in the frame")
+    if not 0 < target_per_1000 <= 200:
+        raise InputError(f"false calls per 1000 of {target_per_1000}: give a number above 0 and up to 200")
+    probability = target_per_1000 / 1000
+    rng = np.random.default_rng(seed)
+    tail = fit_tail(scores)
+    draws = [fit_tail(rng.choice(scores, scores.size)) for _ in range(_N_BOOTSTRAP)]
+    review = _upper([draw.level(probability) for draw in draws], tail.level(probability))
+    fail = _upper([draw.level(probability / FAIL_RARITY) for draw in draws], tail.level(probability / FAIL_RARITY))
+    fail = max(fail, review + 1e-6 * max(abs(review), 1.0))
+    bound = float(np.quantile([draw.exceedance(review) for draw in draws], _CONFIDENCE))
+    return CalibrationFit(
+        Thresholds(review=review, fail=fail),
+        target_per_1000,
+        1000 * tail.exceedance(review),
+        1000 * bound,
+        _CONFIDENCE,
+        tail,
+        int(scores.size),
+    )
+
+
+def outliers(scores: Scores) -> NDArray[np.bool_]:
+    """(n,) bool: good parts so far above the others that they are hardly good.
+
+    Farther from the median than six spreads of the upper half, on the scale of logarithms.
+    """
+    value = np.log(np.maximum(scores, 1e-9))
+    middle = float(np.median(value))
+    above = value[value >= middle] - middle
+    spread = max(float(np.quantile(above, 0.6827)), 0.02)
+    return np.asarray(value - middle > 6 * spread, np.bool_)
+
+
+def _upper(levels: list[float], fitted: float) -> float:
+    return max(float(np.quantile(levels, _CONFIDENCE)), fitted)

@@ -1,0 +1,260 @@
+"""Training a product: good pictures in, a complete bundle out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.align_calibration import calibrate_alignment
+from engines.align_settings import AlignSettings
+from engines.align_template import choose_template
+from engines.backbone import Backbone
+from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection, spoilt_cells
+from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Projection
+from engines.features import FeatureExtractor, Features, grid_size
+from engines.geometry import resize_transform, warp_to_template, working_size
+from engines.manifest import ScoreSettings
+from engines.synthetic_defects import spoil
+from pipeline.calibration import CalibrationFit, calibrate_thresholds, outliers
+from pipeline.good_parts import PictureSet
+from pipeline.preparation import Preparation, Prepared
+from pipeline.score_map import ScoreMapper, scored_pixels
+from schemas.errors import InputError, SetupError
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, done, total)."""
+Motion = Literal["none", "rigid", "similarity", "affine"]
+Bool = NDArray[np.bool_]
+
+_PROJECTION_PICTURES = 96
+_N_SPOILT = 64
+_DEFECTS_A_PICTURE = 6
+_N_FOLDS = 5
+_MOST_REFUSED = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a person may choose; the defaults are those measured in docs/accuracy.md."""
+
+    motion: Motion = "rigid"
+    input_px: int = 256
+    false_calls_per_1000: float = 5.0
+    seed: int = 0
+    n_threads: int = 1
+    fit: FitSettings = field(default_factory=FitSettings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedModel:
+    """All that a bundle is made of.
+
+    `scores` (n,): frame scores of the good parts in `used`, each by a model fitted without it. `cell_threshold`:
+    the score that one good cell in a thousand exceeds.
+    """
+
+    template: NDArray[np.uint8]
+    align: AlignSettings | None
+    foreground: Bool | None
+    score: ScoreSettings
+    model: FeatureModel
+    onnx: bytes
+    calibration: CalibrationFit
+    cell_threshold: float
+    aligned: tuple[Prepared, ...]
+    scores: NDArray[np.float64]
+    used: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+    suspects: tuple[str, ...]
+
+
+def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, progress: Progress) -> TrainedModel:
+    """Template, alignment, features, fit, calibration.
+
+    Raises: InputError when the good parts cannot be learnt from: they do not align, or too many are unlike the rest.
+    """
+    template, align = _learn_alignment(good, settings, progress)
+    preparation = Preparation.build(template, good.colour, align)
+    names, aligned, refused = _align_all(good, preparation, progress)
+    foreground = None
+    if preparation.aligner is not None and not preparation.aligner.mask.all():
+        foreground = preparation.aligner.mask
+    rig = _Rig.build(backbone, preparation.input_size_px, foreground, settings)
+    cells = np.stack([rig.cells(each.valid) for each in aligned])
+    projection = rig.learn_projection(aligned, cells, progress)
+    projected = rig.project(aligned, projection, progress)
+    grids = rig.held_out_grids(projection, projected, cells, progress)
+    level = _levels(grids, cells)
+    scores = rig.frame_scores(grids / level, aligned)
+    suspect = outliers(scores)
+    if suspect.mean() > 0.1:
+        named = ", ".join(names[i] for i in np.flatnonzero(suspect)[:5])
+        raise InputError(
+            f"{int(suspect.sum())} of {len(names)} good parts look unlike the rest (e.g. {named}): "
+            "the good set is contaminated or mixes products; look at them and take out what is not good"
+        )
+    model = fit_model(projection, projected, cells, settings.fit)
+    model = FeatureModel(projection, model.centres, model.weights, level)
+    return TrainedModel(
+        template=template,
+        align=align,
+        foreground=foreground,
+        score=rig.mapper.settings,
+        model=model,
+        onnx=model.export(backbone, preparation.input_size_px),
+        calibration=calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed),
+        cell_threshold=float(np.quantile((grids / level)[cells], 0.999)),
+        aligned=tuple(aligned),
+        scores=scores,
+        used=tuple(names),
+        refused=tuple(refused),
+        suspects=tuple(names[i] for i in np.flatnonzero(suspect)),
+    )
+
+
+def _learn_alignment(
+    good: PictureSet, settings: TrainSettings, progress: Progress
+) -> tuple[NDArray[np.uint8], AlignSettings | None]:
+    """The template at the model's input size, (H, W) or (H, W, 3), and how frames are aligned to it."""
+    size = working_size(good.size_px, settings.input_px)
+    greys = [picture.grey for picture in good.pictures]
+    asked = AlignSettings(motion=settings.motion, working_size_px=max(64, *size))
+    try:
+        chosen = choose_template(
+            greys, size, asked, seed=settings.seed, report=lambda done, total: progress("template", done, total)
+        )
+        align = None
+        if settings.motion != "none":
+            align = calibrate_alignment(
+                chosen.grey, greys, asked, report=lambda done, total: progress("alignment", done, total)
+            )
+    except SetupError as exc:
+        raise InputError(
+            f"the good parts cannot be aligned: {exc}; if they lie still, train with --motion none"
+        ) from exc
+    picture = good.pictures[chosen.index]
+    if picture.colour is None:
+        return chosen.grey, align
+    whole = resize_transform(size, good.size_px)
+    return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align
+
+
+def _align_all(
+    good: PictureSet, preparation: Preparation, progress: Progress
+) -> tuple[list[str], list[Prepared], list[tuple[str, str]]]:
+    names, aligned, refused = [], [], []
+    for done, (name, picture) in enumerate(zip(good.names, good.pictures, strict=True)):
+        progress("aligning", done, len(good.names))
+        placed, prepared = preparation.prepare(picture)
+        if prepared is None:
+            refused.append((name, placed.detail))
+        else:
+            names.append(name)
+            aligned.append(prepared)
+    progress("aligning", len(good.names), len(good.names))
+    if len(refused) > _MOST_REFUSED * len(good.names):
+        raise InputError(
+            f"{len(refused)} of {len(good.names)} good parts cannot be aligned, e.g. {refused[0][0]}: {refused[0][1]}; "
+            "take out what is not this product, or train with --motion none if parts lie still"
+        )
+    return names, aligned, refused
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rig:
+    """What every step of one training shares."""
+
+    backbone: Backbone
+    size_px: tuple[int, int]
+    foreground: Bool | None
+    settings: TrainSettings
+    mapper: ScoreMapper
+
+    @classmethod
+    def build(
+        cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
+    ) -> _Rig:
+        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 64, border_px=8)
+        return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
+
+    def scored(self, valid: Bool | None) -> Bool | None:
+        return scored_pixels(valid, self.foreground, self.mapper.settings.border_px)
+
+    def cells(self, valid: Bool | None) -> Bool:
+        """(h, w) bool: the grid cells of a frame that count."""
+        scored = self.scored(valid)
+        if scored is None:
+            return np.ones(grid_size(self.size_px), np.bool_)
+        return self.mapper.cells(scored) > 0
+
+    def learn_projection(self, aligned: Sequence[Prepared], cells: NDArray[np.bool_], progress: Progress) -> Projection:
+        """Scatter of good parts and of synthetic defects on them, then the telling directions."""
+        rng = np.random.default_rng(self.settings.seed)
+        chosen = np.sort(rng.permutation(len(aligned))[:_PROJECTION_PICTURES])
+        extractor = FeatureExtractor(self.backbone, self.size_px, n_threads=self.settings.n_threads)
+        scatter = Scatter(self.backbone.spec.channels, grid_size(self.size_px))
+        changes = []
+        total, spoilt_each = len(chosen), max(1, round(_N_SPOILT / len(chosen)))
+        n_spoilt = 0
+        for done, index in enumerate(chosen):
+            progress("features", done, total)
+            tensor = aligned[index].tensor
+            plain = extractor.features(tensor[None])[0]
+            scatter.add(plain, cells[index])
+            while n_spoilt < min((done + 1) * _N_SPOILT / total, (done + 1) * spoilt_each):
+                picture, mask = spoil(rng, np.ascontiguousarray(tensor.transpose(1, 2, 0)), _DEFECTS_A_PICTURE)
+                touched = spoilt_cells(mask, plain.shape[1:]) & cells[index]
+                other = extractor.features(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])[0]
+                changes.append((other - plain)[:, touched].T)
+                n_spoilt += 1
+        progress("features", total, total)
+        _, within = scatter.finish()
+        return fit_projection(within, np.concatenate(changes), self.settings.fit)
+
+    def project(self, aligned: Sequence[Prepared], projection: Projection, progress: Progress) -> Features:
+        """(N, d, h, w) projected features of every aligned good part."""
+        extractor = FeatureExtractor(
+            self.backbone, self.size_px, projection=projection.matrix, n_threads=self.settings.n_threads
+        )
+        parts = []
+        for done, each in enumerate(aligned):
+            progress("projecting", done, len(aligned))
+            parts.append(extractor.features(each.tensor[None]))
+        progress("projecting", len(aligned), len(aligned))
+        return np.concatenate(parts)
+
+    def held_out_grids(
+        self, projection: Projection, projected: Features, cells: Bool, progress: Progress
+    ) -> NDArray[np.float32]:
+        """(N, h, w) score grids, each picture's by a model fitted to the other folds."""
+        grids = np.zeros((len(projected), *projected.shape[2:]), np.float32)
+        for done, held in enumerate(_folds(len(projected), self.settings.seed)):
+            progress("calibrating", done, _N_FOLDS)
+            rest = np.setdiff1d(np.arange(len(projected)), held)
+            grids[held] = fit_model(projection, projected[rest], cells[rest], self.settings.fit).score(projected[held])
+        progress("calibrating", _N_FOLDS, _N_FOLDS)
+        return grids
+
+    def frame_scores(self, grids: NDArray[np.float32], aligned: Sequence[Prepared]) -> NDArray[np.float64]:
+        """(N,) frame scores, as the line computes them."""
+        maps = (self.mapper.map(grid, self.scored(each.valid)) for grid, each in zip(grids, aligned, strict=True))
+        return np.array([self.mapper.frame_score(score_map) for score_map in maps])
+
+
+def _folds(n: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    order = np.random.default_rng(seed).permutation(n)
+    return iter(np.array_split(order, _N_FOLDS))
+
+
+def _levels(grids: NDArray[np.float32], cells: Bool) -> NDArray[np.float32]:
+    """(h, w) mean held-out score of good parts at each place, smoothed; the overall mean where nothing is known."""
+    count = cells.sum(0)
+    overall = float(grids[cells].mean())
+    mean = ((grids * cells).sum(0) + overall) / (count + 1)
+    smooth = cv2.GaussianBlur(mean.astype(np.float32), (0, 0), 1.0)
+    return np.asarray(np.maximum(smooth, 0.25 * overall), np.float32)
