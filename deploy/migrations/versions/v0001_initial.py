@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploy.migrations.script import run_script
+from schemas.errors import SetupError
 
 revision = "0001"
 down_revision = None
@@ -15,5 +16,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop everything but the schema, which holds Alembic's own table."""
-    run_script("v0001_drop.sql")
+    """There is nothing before the first revision. Raises: SetupError."""
+    raise SetupError("nothing precedes revision 0001; to remove everything: DROP SCHEMA sightline CASCADE")
