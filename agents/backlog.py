@@ -89,10 +89,8 @@ class Backlog:
 
         Raises: FrameRefusedError, counted, when there is no room and it may not wait.
         """
-        has_memory = self.queue.may_join_in_memory and (
-            not len(self.queue) or self.queue.memory_bytes + record.n_bytes <= self._limits.memory_bytes
-        )
-        if has_memory and self.away is None:
+        has_memory = not len(self.queue) or self.queue.memory_bytes + record.n_bytes <= self._limits.memory_bytes
+        if has_memory and self.away is None and not self.queue.is_spool_ahead:
             self.queue.join_in_memory(record)
             return True
         if self.away is None and self._waits:

@@ -15,7 +15,8 @@ from pathlib import Path
 from schemas.errors import SetupError, SightlineError
 
 _MAGIC = b"SLSPOOL1"
-_HEAD = struct.Struct("<8s32sI")
+_LENGTH = struct.Struct("<I")
+_BODY_AT = len(_MAGIC) + 32
 _SUFFIX = ".frame"
 _PART = ".part"
 _QUARANTINE = "quarantine"
@@ -145,27 +146,27 @@ class Spool:
 
 
 def _encode(record: SpoolRecord) -> bytes:
-    """Magic, sha256 of what follows the length, length of the JSON head, head, value."""
+    """Magic, sha256 of all that follows, length of the JSON head, head, value."""
     head = json.dumps(
         {"key": record.key.decode(), "headers": [[name, raw.decode()] for name, raw in record.headers]}
     ).encode()
-    digest = hashlib.sha256(head)
-    digest.update(record.value)
-    return b"".join((_HEAD.pack(_MAGIC, digest.digest(), len(head)), head, record.value))
+    body = b"".join((_LENGTH.pack(len(head)), head, record.value))
+    return b"".join((_MAGIC, hashlib.sha256(body).digest(), body))
 
 
 def _decode(content: bytes) -> SpoolRecord:
     """The record in `content`. Raises: ValueError when it is not exactly what `_encode` wrote."""
-    if len(content) < _HEAD.size:
+    if len(content) < _BODY_AT + _LENGTH.size:
         raise ValueError(f"{len(content)} bytes are too few")
-    magic, expected, n_head = _HEAD.unpack_from(content)
-    if magic != _MAGIC:
-        raise ValueError(f"begins with {magic!r}")
-    if hashlib.sha256(memoryview(content)[_HEAD.size :]).digest() != expected:
+    if not content.startswith(_MAGIC):
+        raise ValueError(f"begins with {content[: len(_MAGIC)]!r}")
+    if hashlib.sha256(memoryview(content)[_BODY_AT:]).digest() != content[len(_MAGIC) : _BODY_AT]:
         raise ValueError("its checksum does not match")
-    head = json.loads(content[_HEAD.size : _HEAD.size + n_head])
+    (n_head,) = _LENGTH.unpack_from(content, _BODY_AT)
+    head_at = _BODY_AT + _LENGTH.size
+    head = json.loads(content[head_at : head_at + n_head])
     headers = tuple((name, text.encode()) for name, text in head["headers"])
-    return SpoolRecord(head["key"].encode(), content[_HEAD.size + n_head :], headers)
+    return SpoolRecord(head["key"].encode(), content[head_at + n_head :], headers)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

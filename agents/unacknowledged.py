@@ -24,8 +24,7 @@ class Unacknowledged:
     """The queue between camera and broker. Not thread-safe: the owner locks.
 
     It is ordered twice over: what was handed to the producer comes before what was not, and what is in the
-    spool before what is in memory alone. A frame joins in memory only when everything in the spool has been
-    handed over, so that nothing overtakes.
+    spool before what is in memory alone.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -44,9 +43,9 @@ class Unacknowledged:
         return len(self._queue) - self.n_handed
 
     @property
-    def may_join_in_memory(self) -> bool:
-        """Whether a frame kept in memory now would keep its place."""
-        return not self._queue or self._queue[-1].number is None or self._queue[-1].handed
+    def is_spool_ahead(self) -> bool:
+        """Whether the newest frame lies in the spool and waits: the next one is as safe only there."""
+        return bool(self._queue) and self._queue[-1].number is not None and not self._queue[-1].handed
 
     def join_in_memory(self, record: SpoolRecord) -> None:
         """Append `record`, kept in memory."""
