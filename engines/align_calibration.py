@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.align import Aligner, AlignmentResult
-from engines.align_foreground import encode_mask
+from engines.align_foreground import encode_trust
 from engines.align_settings import AlignSettings
 from engines.align_template import Report, silent
 from engines.geometry import apply, middle
@@ -58,7 +58,7 @@ def calibrate_alignment(
         "residual_limit": residual_limit(np.array([r.residual for r in kept])),
         "sharpness_limit": sharpness_limit(np.array([r.sharpness for r in kept])),
         "pixel_aspect": aspect,
-        "mask_png": encode_mask(aligner.mask),
+        "mask_png": encode_trust(aligner.mask.astype(np.float32)),
     }
     if narrow and asked.motion != "none":
         update |= _capture_range(aligner, kept, asked, (width, height))

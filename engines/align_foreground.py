@@ -48,30 +48,33 @@ def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     return cv2.dilate(kept, disc).astype(np.bool_)
 
 
-def encode_mask(mask: NDArray[np.bool_]) -> str:
-    """`mask` (H, W) as a one-bit PNG in base64, for `AlignSettings.mask_png`."""
-    done, png = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+def encode_trust(trust: NDArray[np.float32]) -> str:
+    """`trust` (H, W) in 0 to 1 as a grey PNG of 16 levels in base64, for `AlignSettings.mask_png`."""
+    levels = (np.rint(np.clip(trust, 0, 1) * 15) * 17).astype(np.uint8)
+    done, png = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not done:
-        raise SetupError(f"a foreground mask of shape {mask.shape} could not be written as PNG")
+        raise SetupError(f"a foreground mask of shape {trust.shape} could not be written as PNG")
     return base64.b64encode(png.tobytes()).decode()
 
 
-def template_mask(grey: NDArray[np.float32], settings: AlignSettings) -> NDArray[np.bool_]:
-    """(H, W) bool: the part's pixels, from the settings or found.
+def template_trust(grey: NDArray[np.float32], settings: AlignSettings) -> NDArray[np.float32]:
+    """(H, W) in 0 to 1: how far each pixel belongs to the part and looks the same on every part.
 
+    From `settings.mask_png` if there is one, else 1 on the foreground and 0 elsewhere.
     Raises: SetupError when `mask_png` is not a PNG of the template's shape or marks fewer than 64 pixels.
     """
     if settings.mask_png is None:
-        return np.ones(grey.shape, np.bool_) if settings.foreground == "all" else find_foreground(grey)
+        found = np.ones(grey.shape, np.bool_) if settings.foreground == "all" else find_foreground(grey)
+        return found.astype(np.float32)
     try:
         raw = np.frombuffer(base64.b64decode(settings.mask_png, validate=True), np.uint8)
         picture = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
     except ValueError as exc:
         raise SetupError(f"align settings: mask_png is not base64 ({exc}); train the bundle again") from exc
     if picture is None or picture.shape != grey.shape:
-        found = "no PNG" if picture is None else f"shape {picture.shape}"
-        raise SetupError(f"align settings: mask_png has {found}, the template {grey.shape}; train the bundle again")
-    mask = np.asarray(picture > 127, np.bool_)
-    if int(mask.sum()) < 64:
-        raise SetupError(f"align settings: mask_png marks {int(mask.sum())} pixels; at least 64 are needed")
-    return mask
+        seen = "no PNG" if picture is None else f"shape {picture.shape}"
+        raise SetupError(f"align settings: mask_png has {seen}, the template {grey.shape}; train the bundle again")
+    trust = np.asarray(picture, np.float32) / np.float32(255)
+    if int((trust >= 0.1).sum()) < 64:
+        raise SetupError(f"align settings: mask_png marks {int((trust >= 0.1).sum())} pixels; 64 are needed")
+    return trust

@@ -1,4 +1,4 @@
-"""Coarse search: where, and at which angle, does the part lie? Rotated templates by FFT on a small picture."""
+"""Coarse search: where, and at which angle, does the part lie? Turned templates by FFT on a small picture."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.align_foreground import border_level
 from engines.align_settings import AlignSettings
 from engines.geometry import Size, Transform, compose, invert, resize_transform, rotation
+from engines.kernel import kernel
 
 F32 = NDArray[np.float32]
 
@@ -21,16 +22,18 @@ _STEP_DEG = 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchBank:
-    """Spectra of the turned templates. `spectra` (A, h, w // 2 + 1) complex64, `allowed` (h, w) bool shifts."""
+    """Spectra of the turned templates, at most 32 pixels a side.
+
+    `spectra` (A, h, w // 2 + 1) complex64; `shifts` (s,) int64, the flat places of the correlation within the
+    capture range; `starts` (A, 2, 3) float64, the turns; `grow` working pixels per pixel of the search.
+    """
 
     size: Size
-    full_size: Size
-    angles_deg: NDArray[np.float64]
-    whole_circle: bool
     spectra: NDArray[np.complex64]
-    allowed: NDArray[np.bool_]
-    aspect: float
-    centre: NDArray[np.float64]
+    shifts: NDArray[np.int64]
+    starts: NDArray[np.float64]
+    whole_circle: bool
+    grow: tuple[float, float]
 
 
 def turn(angle_deg: float, about: NDArray[np.float64], aspect: float) -> Transform:
@@ -39,23 +42,8 @@ def turn(angle_deg: float, about: NDArray[np.float64], aspect: float) -> Transfo
     return compose(invert(physical), compose(rotation(angle_deg, about * (1.0, aspect)), physical))
 
 
-def _spectrum(
-    grey: F32, mask: F32, about: NDArray[np.float64], angle_deg: float, size: Size, aspect: float
-) -> NDArray[np.complex64]:
-    full = (grey.shape[1], grey.shape[0])
-    matrix = turn(angle_deg, about, aspect)
-    turned = cv2.warpAffine(grey, matrix, full, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    weight = cv2.warpAffine(mask, matrix, full, flags=cv2.INTER_LINEAR)
-    turned = cv2.resize(turned, size, interpolation=cv2.INTER_AREA)
-    weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    total = float(weight.sum())
-    part = (turned - float((turned * weight).sum()) / max(total, 1e-6)) * weight
-    part /= max(float(np.sqrt((part**2).sum())), 1e-6)
-    return np.conj(np.fft.rfft2(part)).astype(np.complex64)
-
-
-def build_search(grey: F32, mask: NDArray[np.bool_], settings: AlignSettings) -> SearchBank:
-    """The bank for a template `grey` (H, W) and its part `mask`, over the settings' capture range."""
+def build_search(grey: F32, trust: F32, settings: AlignSettings) -> SearchBank:
+    """The bank for a template `grey` (H, W) whose part is `trust` (H, W) in 0 to 1, over the capture range."""
     height, width = grey.shape
     shrink = max(width, height) / _LONGEST_PX
     size = (max(8, round(width / shrink)), max(8, round(height / shrink)))
@@ -64,44 +52,76 @@ def build_search(grey: F32, mask: NDArray[np.bool_], settings: AlignSettings) ->
     else:
         half = math.ceil(settings.max_angle_deg / _STEP_DEG)
         angles = np.linspace(-settings.max_angle_deg, settings.max_angle_deg, 2 * half + 1)
-    ys, xs = np.nonzero(mask)
-    centre = np.array([xs.mean(), ys.mean()])
-    weight = mask.astype(np.float32)
-    spectra = np.stack([_spectrum(grey, weight, centre, a, size, settings.pixel_aspect) for a in angles.tolist()])
-    reach = settings.max_shift_px / shrink + 0.5
-    dx = np.minimum(np.arange(size[0]), size[0] - np.arange(size[0]))
-    dy = np.minimum(np.arange(size[1]), size[1] - np.arange(size[1]))[:, None]
-    allowed = (dx <= reach) & (dy <= reach)
+    ys, xs = np.indices(grey.shape)
+    centre = np.array([np.average(xs, weights=trust), np.average(ys, weights=trust)])
+    starts = np.stack([turn(angle, centre, settings.pixel_aspect) for angle in angles.tolist()])
+    grow = resize_transform(size, (width, height))
+    dx = np.minimum(np.arange(size[0]), size[0] - np.arange(size[0])) * grow[0, 0]
+    dy = np.minimum(np.arange(size[1]), size[1] - np.arange(size[1]))[:, None] * grow[1, 1]
+    reach = settings.max_shift_px + shrink / 2
     return SearchBank(
-        size, (width, height), angles, settings.max_angle_deg >= 180.0, spectra, allowed, settings.pixel_aspect, centre
+        size,
+        np.stack([_spectrum(grey, trust, start, size) for start in starts]),
+        np.flatnonzero((dx <= reach) & (dy <= reach)).astype(np.int64),
+        starts,
+        settings.max_angle_deg >= 180.0,
+        (float(grow[0, 0]), float(grow[1, 1])),
     )
 
 
-def search(bank: SearchBank, grey: F32, n_best: int) -> list[Transform]:
-    """The likeliest poses of the part in `grey`, best first, as transforms template px -> working frame px.
+def _spectrum(grey: F32, trust: F32, start: Transform, size: Size) -> NDArray[np.complex64]:
+    """(h, w // 2 + 1) conjugate spectrum of the template turned by `start`, its mean removed, at unit energy."""
+    full = (grey.shape[1], grey.shape[0])
+    turned = cv2.warpAffine(grey, start, full, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weight = cv2.warpAffine(trust, start, full, flags=cv2.INTER_LINEAR)
+    turned = cv2.resize(turned, size, interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    part = (turned - float((turned * weight).sum()) / max(float(weight.sum()), 1e-6)) * weight
+    part /= max(float(np.sqrt((part**2).sum())), 1e-6)
+    return np.conj(np.fft.rfft2(part)).astype(np.complex64)
 
-    Args: grey: (h, w) float32, any reduction of the working frame. n_best: at most so many.
+
+@kernel
+def _peaks(scores: F32, shifts: NDArray[np.int64], whole_circle: bool, n_best: int) -> NDArray[np.int64]:
+    """(k, 2) turn and shift of the best local maxima over the angle in `scores` (A, h * w), best first."""
+    n_angles = scores.shape[0]
+    best, place = np.empty(n_angles, np.float32), np.empty(n_angles, np.int64)
+    for k in range(n_angles):
+        best[k], place[k] = -np.inf, 0
+        for i in range(shifts.size):
+            if scores[k, shifts[i]] > best[k]:
+                best[k], place[k] = scores[k, shifts[i]], shifts[i]
+    peak = best.copy()
+    for k in range(n_angles):
+        before, after = (k - 1) % n_angles, (k + 1) % n_angles
+        if (whole_circle or k > 0) and best[before] > best[k]:
+            peak[k] = -np.inf
+        if (whole_circle or k < n_angles - 1) and best[after] > best[k]:
+            peak[k] = -np.inf
+    found = np.empty((min(n_best, n_angles), 2), np.int64)
+    n_found = 0
+    while n_found < found.shape[0]:
+        k = int(np.argmax(peak))
+        if not peak[k] > -np.inf:
+            break
+        found[n_found, 0], found[n_found, 1] = k, place[k]
+        peak[k] = -np.inf
+        n_found += 1
+    return found[:n_found]
+
+
+def search(bank: SearchBank, grey: F32, n_best: int) -> NDArray[np.float64]:
+    """(k, 2, 3) the likeliest poses, best first, template px -> working frame px; at most `n_best`.
+
+    Args: grey: (h, w) float32, any reduction of the working frame.
     """
     small = np.asarray(cv2.resize(grey, bank.size, interpolation=cv2.INTER_AREA), np.float32)
-    small = small - border_level(small)[0]
-    scores = np.fft.irfft2(bank.spectra * np.fft.rfft2(small), s=small.shape)
-    scores[:, ~bank.allowed] = -np.inf
-    flat = scores.reshape(len(bank.angles_deg), -1)
-    places = flat.argmax(axis=1)
-    best = np.take_along_axis(flat, places[:, None], axis=1)[:, 0]
-    before, after = np.roll(best, 1), np.roll(best, -1)
-    if not bank.whole_circle:
-        before[0] = after[-1] = -np.inf
-    peaks = np.flatnonzero((best >= before) & (best >= after))
-    found = peaks[np.argsort(-best[peaks], kind="stable")][:n_best]
-    grow = resize_transform(bank.size, bank.full_size)
-    poses = []
-    for index in found.tolist():
-        y, x = divmod(int(places[index]), bank.size[0])
-        shift = np.array(
-            [x - bank.size[0] if 2 * x > bank.size[0] else x, y - bank.size[1] if 2 * y > bank.size[1] else y]
-        )
-        transform = turn(float(bank.angles_deg[index]), bank.centre, bank.aspect)
-        transform[:, 2] += shift * (grow[0, 0], grow[1, 1])
-        poses.append(transform)
+    spectrum = np.fft.rfft2(small - np.float32(border_level(small)[0]))
+    scores = np.asarray(np.fft.irfft2(bank.spectra * spectrum, s=small.shape), np.float32)
+    width, height = bank.size
+    found = _peaks(scores.reshape(len(bank.starts), -1), bank.shifts, bank.whole_circle, n_best)
+    poses = bank.starts[found[:, 0]]
+    dy, dx = np.divmod(found[:, 1], width)
+    poses[:, 0, 2] += np.where(2 * dx > width, dx - width, dx) * bank.grow[0]
+    poses[:, 1, 2] += np.where(2 * dy > height, dy - height, dy) * bank.grow[1]
     return poses

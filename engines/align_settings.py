@@ -28,7 +28,10 @@ class AlignSettings(BaseModel):
     foreground: Foreground = Field(
         default="auto", description="auto finds the part before its background; all uses every pixel"
     )
-    mask_png: str | None = Field(default=None, description="the part's pixels as a PNG in base64; wins over foreground")
+    mask_png: str | None = Field(
+        default=None,
+        description="grey PNG in base64, of the template's size: how far to trust each pixel; wins over foreground",
+    )
     symmetry: Symmetry = Field(
         default="unique",
         description="equivalent: the part looks the same after some turns, and the smallest one is taken",

@@ -1,0 +1,115 @@
+"""The pose of a part in a frame: coarse search, refinement level by level, and ties between equivalent poses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.align_levels import F32, Level, build_levels, pyramid, smooth
+from engines.align_search import SearchBank, build_search, search
+from engines.align_settings import AlignSettings
+from engines.geometry import Transform, apply, compose, identity
+
+_N_STARTS = 6
+_N_STARTS_SELF = 36
+_N_KEPT = 4
+_ROUGH_MARGIN = 0.3
+_COARSE_MARGIN = 0.05
+_FINE_MARGIN = 0.02
+_SAME_PX = 2.0
+_TURNED_DEG = 8.0
+_LEAST_LIKENESS = 0.85
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseFinder:
+    """Everything computed from one template to find its part. Poses are template px -> frame px at working size.
+
+    `symmetries` (s, 2, 3): turns after which the template looks much like itself, without the identity.
+    `likeness` (s,): normalised correlation of the template with itself so turned.
+    """
+
+    settings: AlignSettings
+    levels: tuple[Level, ...]
+    bank: SearchBank
+    symmetries: NDArray[np.float64]
+    likeness: NDArray[np.float64]
+
+    def find(self, frame: NDArray[np.uint8] | F32) -> Transform | None:
+        """The pose of the part in `frame` (H, W) at working size; None when no start could be refined."""
+        poses, scores = self._candidates(smooth(frame), _N_STARTS)
+        if len(poses) == 0:
+            return None
+        chosen = 0
+        if self.settings.symmetry == "equivalent":
+            turns = np.array([abs(self._angle_deg(pose)) for pose in poses])
+            chosen = int(np.where(scores >= scores[0] - _FINE_MARGIN, turns, math.inf).argmin())
+        best: Transform = poses[chosen]
+        return best
+
+    def _candidates(self, base: F32, n_starts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(k, 2, 3) refined poses in the smoothed frame `base` and their (k,) correlations, best first."""
+        pictures = pyramid(base, len(self.levels))
+        poses = search(self.bank, pictures[-1], n_starts)
+        n_kept = _N_KEPT if n_starts == _N_STARTS else n_starts
+        scores = self.levels[-1].refine(pictures[-1], poses, 4, 0.05)
+        poses, scores = self._keep(poses, scores, _ROUGH_MARGIN, n_kept)
+        scores = self.levels[-1].refine(pictures[-1], poses, 10, 0.05)
+        poses, scores = self._keep(poses, scores, _COARSE_MARGIN, n_kept)
+        if len(poses) and len(self.symmetries):
+            turned = np.stack([compose(poses[0], turn) for turn in self.symmetries])
+            again = self.levels[-1].refine(pictures[-1], turned, 10, 0.05)
+            joined = np.concatenate((poses, turned)), np.concatenate((scores, again))
+            poses, scores = self._keep(*joined, _COARSE_MARGIN, n_kept + len(turned))
+        for index in range(len(self.levels) - 2, -1, -1):
+            scores = self.levels[index].refine(pictures[index], poses, 12, 0.02 if index else 0.002)
+            poses, scores = self._keep(poses, scores, _FINE_MARGIN, n_kept)
+        return poses, scores
+
+    def _keep(
+        self, poses: NDArray[np.float64], scores: NDArray[np.float64], margin: float, n_most: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The poses within the capture range that score within `margin` of the best, each once, best first."""
+        kept: list[int] = []
+        if n_most > _N_KEPT:
+            margin = 1.0 - _LEAST_LIKENESS
+        for index in np.argsort(-scores, kind="stable").tolist():
+            if scores[index] <= -1.0 or (kept and scores[index] < scores[kept[0]] - margin) or len(kept) == n_most:
+                break
+            if abs(self._angle_deg(poses[index])) > self.settings.max_angle_deg + 1.0:
+                continue
+            if all(self._distance_px(poses[index], poses[other]) > _SAME_PX for other in kept):
+                kept.append(index)
+        return np.ascontiguousarray(poses[kept]), scores[kept]
+
+    def _angle_deg(self, pose: Transform) -> float:
+        """Turn of `pose`, counter-clockwise as seen, in degrees."""
+        aspect = self.settings.pixel_aspect
+        (a, b, _), (c, d, _) = pose.tolist()
+        return math.degrees(math.atan2(b / aspect - c * aspect, a + d))
+
+    def _distance_px(self, one: Transform, other: Transform) -> float:
+        """How far apart two poses put the template, in working pixels, at its typical distance from the middle."""
+        cx, cy, reach, _ = self.levels[0].place.tolist()
+        shift = apply(one - other, np.array([cx, cy]))
+        turned = (one - other)[:, :2]
+        return math.hypot(*shift.tolist()) + float(reach) * math.hypot(*turned.ravel().tolist())
+
+
+def build_pose_finder(template: F32, trust: F32, settings: AlignSettings) -> PoseFinder:
+    """The finder for `template` (H, W) whose part is `trust` (H, W) in 0 to 1; looks for its symmetries."""
+    base = smooth(template)
+    nothing = np.empty((0, 2, 3)), np.empty(0)
+    finder = PoseFinder(settings, build_levels(base, trust, settings), build_search(base, trust, settings), *nothing)
+    poses, scores = finder._candidates(base, _N_STARTS_SELF)
+    others = [
+        k
+        for k in range(len(poses))
+        if finder._distance_px(poses[k], identity()) > _SAME_PX
+        and abs(finder._angle_deg(poses[k])) > _TURNED_DEG
+        and scores[k] >= _LEAST_LIKENESS
+    ]
+    return replace(finder, symmetries=np.ascontiguousarray(poses[others]), likeness=scores[others])
