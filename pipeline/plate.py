@@ -191,15 +191,18 @@ def encode_png(picture: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return encoded.tobytes()
 
 
-def write_good_parts(folder: Path, n: int, *, seed: int = 1007, size_px: int = DEFAULT_SIZE_PX) -> list[Path]:
+def write_good_parts(
+    folder: Path, n: int, *, seed: int = 7, first_unit: int = 1_000_000, size_px: int = DEFAULT_SIZE_PX
+) -> list[Path]:
     """Write `n` pictures of faultless plates as PNG files into `folder`; the paths, in order.
 
-    The default seed is not the line's, so that no part is both learnt from and inspected.
+    They are the line's own parts, under its own camera, on its own conveyor, from `first_unit` on: far ahead, so
+    that no part is both learnt from and inspected.
     """
     folder.mkdir(parents=True, exist_ok=True)
     line = SimulatedLine(seed, size_px=size_px, defect_rate=0.0)
     paths = []
-    for index in range(n):
+    for index in range(first_unit, first_unit + n):
         unit = line.unit(index)
         path = folder / f"{unit.unit_id}.png"
         path.write_bytes(encode_png(unit.picture))
