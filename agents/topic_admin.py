@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agents.broker_address import bootstrap_servers, reach
 from schemas.errors import SetupError, TransientError
 from schemas.topics import TopicSpec
 
 _SIZE = "max.message.bytes"
-_CONNECT_MS = 10_000
+_CONNECT_MS = 5_000
 _REQUEST_MS = 15_000
 
 
@@ -122,7 +123,9 @@ def _admin(access: BrokerAccess) -> Iterator[Any]:
     )
 
     options = access.client_options()
-    where = ",".join(options["bootstrap_servers"])
+    servers = bootstrap_servers(options)
+    where = ",".join(servers)
+    reach(servers)
     try:
         admin = KafkaAdminClient(
             **options,

@@ -57,20 +57,21 @@ class StateFolder:
         """Make the folder and take its lock, which dies with this process.
 
         The lock is a record lock: unlike `flock` it is not inherited by forked children, so that a worker
-        that outlives a killed launcher does not keep the folder.
+        that outlives a killed launcher does not keep the folder. (It also ends when this process closes any handle
+        of the lock file, so that the file is not even opened when this process holds the lock already.)
 
         Raises: SetupError when another run has it, or the folder cannot be written.
         """
         if self._lock_file is not None:
             return
+        if self.path.resolve() in self._held:
+            raise SetupError(self._refusal())
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock_file = (self.path / "lock").open("a")
         except OSError as exc:
             raise SetupError(f"state folder {self.path} cannot be written: {exc}; choose another with --state") from exc
         try:
-            if self.path.resolve() in self._held:
-                raise BlockingIOError
             fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             lock_file.close()
