@@ -81,7 +81,7 @@ def activate(
     """
     bundle = Bundle.from_bytes(content, name)
     check_activable(bundle, name)
-    site, line = _place(station)
+    station, site, line = _place(station)
     ref = store.put(content, BUNDLE_SUFFIX)
     with database_edge():
         conn.execute("INSERT INTO sightline.product (product) VALUES (%s) ON CONFLICT DO NOTHING", [product])
@@ -103,12 +103,13 @@ def activate(
     return Activated(recipe, ref, default[0] if default else None, bundle.manifest.product)
 
 
-def _place(station: str) -> tuple[str, str]:
+def _place(station: str) -> tuple[str, str, str]:
     try:
-        site, line, _ = station_of_source(station).split("/")
+        key = station_of_source(station)
     except ValueError as exc:
         raise InputError(f"station {station!r} is not site/line/station, such as lab/line1/cam0") from exc
-    return site, line
+    site, line, _ = key.split("/")
+    return key, site, line
 
 
 def _next_recipe(conn: Connection, bundle: Bundle, station: str, product: str, wishes: Wishes) -> Recipe:

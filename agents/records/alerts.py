@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 
 from agents.database import Connection, database_edge
+from agents.records.outbox import Outgoing
 from agents.records.upsert import Row, Upsert, storable
-from schemas.alert import Alert, AlertState
+from schemas.alert import Alert, AlertState, encode_alert
 
 _RANK = {state: rank for rank, state in enumerate(AlertState)}
 
@@ -64,6 +65,11 @@ def record_alerts(
     with database_edge():
         _ALERTS.run(conn, [_alert_row(alert) for alert in newest.values()])
         _EVENTS.run(conn, [_event_row(alert, who, note) for alert in alerts])
+
+
+def publishable(alert: Alert) -> Outgoing:
+    """The change of state as a record for the outbox; the same change has the same identity."""
+    return Outgoing(f"{alert.alert_id}:{alert.state.value}", "alerts", alert.station.encode(), encode_alert(alert))
 
 
 def _alert_row(alert: Alert) -> Row:

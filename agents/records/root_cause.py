@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.database import Connection, database_edge
-from agents.records.alerts import record_alerts
-from agents.records.outbox import Outgoing, enqueue
-from schemas.alert import Alert, encode_alert
+from agents.records.alerts import publishable, record_alerts
+from agents.records.outbox import enqueue
+from schemas.alert import Alert
 from schemas.errors import StaleWrite
 
 
@@ -69,13 +69,7 @@ def save_root_cause(
             )
         _save_slots(conn, station, product, slots)
     record_alerts(conn, alerts)
-    enqueue(
-        conn,
-        [
-            Outgoing(f"{alert.alert_id}:{alert.state.value}", "alerts", alert.station.encode(), encode_alert(alert))
-            for alert in alerts
-        ],
-    )
+    enqueue(conn, [publishable(alert) for alert in alerts])
     return int(saved[0])
 
 
