@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from deploy.commands import camera, up, worker
+from deploy.commands import bundle, camera, demo, inspect, train, up, worker
 from schemas.errors import SetupError, SightlineError
 
 app = typer.Typer(
@@ -17,9 +17,20 @@ app = typer.Typer(
     help="Streaming line inspection: cameras to Kafka, Faust agents, verdicts and alerts in Postgres.",
 )
 
+app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("camera")(camera.camera)
+app.command("train")(train.train)
 app.command("worker")(worker.worker)
+app.command("inspect")(inspect.inspect)
+
+bundle_app = typer.Typer(
+    no_args_is_help=True, help="Look into a bundle, compare its backends, build it for this machine."
+)
+bundle_app.command("check")(bundle.check)
+bundle_app.command("parity")(bundle.parity)
+bundle_app.command("compile")(bundle.compile_)
+app.add_typer(bundle_app, name="bundle")
 
 
 def main() -> None:

@@ -50,13 +50,17 @@ class Line:
         self._pids: dict[str, int] = {}
         self.settings = settings
 
-    def start(self) -> LineAddress:
+    def start(self, before_workers: Callable[[Settings], None] | None = None) -> LineAddress:
         """Services, migrations, topics, workers; returns when all workers consume.
+
+        Args: before_workers: called once the services answer, with the settings in force.
 
         Raises: SetupError naming what is wrong; what was started is stopped again.
         """
         try:
             self._start_services()
+            if before_workers is not None:
+                before_workers(self.settings)
             self._start_workers()
         except BaseException:
             self.stop()
@@ -102,9 +106,7 @@ class Line:
         if self._kafka is not None:
             self._say("starting the embedded Kafka")
             url = self._kafka.start(self._say)
-            settings = settings.model_copy(
-                update={"kafka_url": url, "replication_factor": 1, "min_insync_replicas": 1}
-            )
+            settings = settings.model_copy(update={"kafka_url": url, "replication_factor": 1, "min_insync_replicas": 1})
         self.settings = settings
         upgrade(settings.postgres_url)
         ensure_topics(settings, Topics(settings.topic_prefix).specs(settings.partitions))

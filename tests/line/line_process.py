@@ -41,7 +41,8 @@ class LineProcess:
             start_new_session=True,
         )
         assert self._process.stdout is not None and self._process.stderr is not None
-        threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
         line = self._process.stdout.readline()
         if not line:
             raise AssertionError(f"the line did not start:\n{self.said()}")
@@ -58,6 +59,10 @@ class LineProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        self._listener.join(10)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
         if kind is None:
             assert code == 0, f"up ended with {code}:\n{self.said()}\n{self.logs()}"
 

@@ -1,0 +1,118 @@
+"""What the demo tells a person: verdicts as they come, the alert, and what the database knows at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from agents.database import connect
+from schemas.alert import Alert, AlertState, decode_alert
+from schemas.topics import Topics
+from schemas.verdict import Outcome, Verdict, decode_verdict
+
+COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.REVIEW: "yellow", Outcome.UNINSPECTED: "magenta"}
+QUESTIONS = (
+    (
+        "How many parts passed, hour by hour?",
+        "SELECT hour, product, n_pass, n_fail, n_review, round(first_pass_yield::numeric, 3) AS yield"
+        " FROM sightline.v_yield ORDER BY hour",
+    ),
+    (
+        "Which defects come again and again, and where on the part?",
+        "SELECT kind, region, n FROM sightline.v_pareto ORDER BY n DESC LIMIT 3",
+    ),
+    (
+        "What is systematic, since which part, and how soon did we know?",
+        "SELECT state, region, first_sequence, delay_frames, confirm_delay_frames FROM sightline.v_systematic",
+    ),
+)
+
+
+@dataclass(slots=True)
+class Story:
+    """Counts and the alert so far; `began_at_s` is when the camera started."""
+
+    console: Console
+    began_at_s: float
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    alert: Alert | None = None
+    confirmed_after_s: float | None = None
+    _seen: set[str] = field(default_factory=set)
+
+    def tell_verdict(self, verdict: Verdict) -> None:
+        """One line a verdict; repeats are dropped, as every consumer who counts does."""
+        if verdict.verdict_id in self._seen:
+            return
+        self._seen.add(verdict.verdict_id)
+        self.outcomes[verdict.outcome] += 1
+        colour = COLOURS[verdict.outcome]
+        where = ", ".join(f"{d.bbox_px[0]},{d.bbox_px[1]}" for d in verdict.defects[:3])
+        took_ms = (verdict.decided_at - verdict.captured_at).total_seconds() * 1000
+        self.console.print(
+            f"{verdict.captured_at:%H:%M:%S.%f}"[:-3]
+            + f"  {verdict.unit_id}  [{colour}]{verdict.outcome.value:<11}[/] score {verdict.score or 0.0:6.3f}"
+            + f"  {took_ms:5.1f} ms"
+            + (f"  defects at {where}" if where else ""),
+            highlight=False,
+        )
+
+    def tell_alert(self, alert: Alert, now_s: float) -> None:
+        """A box for each change of state."""
+        self.alert = alert
+        if alert.state is AlertState.CONFIRMED and self.confirmed_after_s is None:
+            self.confirmed_after_s = now_s - self.began_at_s
+        style = "bold red" if alert.state is AlertState.CONFIRMED else "bold yellow"
+        title = f"ALERT {alert.state.value} · {alert.cause.value} · {now_s - self.began_at_s:.1f} s after the start"
+        self.console.print(Panel(alert.text, title=title, border_style=style))
+
+    def summarise(self, postgres_url: str, picture: str | None) -> None:
+        """Frames, yield, the alert, and three questions with their answers from the database."""
+        n_frames = sum(self.outcomes.values())
+        inspected = n_frames - self.outcomes[Outcome.UNINSPECTED]
+        passed = self.outcomes[Outcome.PASS]
+        console = self.console
+        console.rule("what happened")
+        counts = ", ".join(f"{n} {outcome.value}" for outcome, n in self.outcomes.most_common())
+        first_pass = f"; first-pass yield {passed / inspected:.1%}" if inspected else ""
+        console.print(f"{n_frames} frames: {counts}{first_pass}")
+        if self.alert is None or self.confirmed_after_s is None:
+            console.print("[bold red]no alert was confirmed")
+        else:
+            console.print(f"alert confirmed {self.confirmed_after_s:.1f} s after the start: {self.alert.text}")
+        if picture:
+            console.print(f"its median-gradient picture: {picture}", soft_wrap=True)
+        console.rule("ask the history in SQL")
+        for question, sql, names, rows in _answers(postgres_url):
+            console.print(f"[bold]{question}[/]\n[cyan]{sql};[/]", soft_wrap=True, highlight=False)
+            table = Table(*names, box=None, pad_edge=False)
+            for row in rows:
+                table.add_row(*(str(value) for value in row))
+            console.print(table)
+
+
+def story_topics(topics: Topics) -> tuple[str, str]:
+    """The topics the story follows."""
+    return topics.verdicts, topics.alerts
+
+
+def tell(story: Story, topics: Topics, records: Sequence[Any], now_s: float) -> None:
+    """Tell what kafka-python's `records` say."""
+    for record in records:
+        if record.topic == topics.verdicts:
+            story.tell_verdict(decode_verdict(record.value))
+        else:
+            story.tell_alert(decode_alert(record.value), now_s)
+
+
+def _answers(postgres_url: str) -> Iterator[tuple[str, str, list[str], list[tuple[Any, ...]]]]:
+    with connect(postgres_url, application="sightline demo") as connection:
+        for question, sql in QUESTIONS:
+            cursor = connection.execute(sql.encode())
+            names = [column.name for column in cursor.description or ()]
+            yield question, sql, names, cursor.fetchall()
