@@ -94,7 +94,7 @@ def _java(jars: Path) -> tuple[str, ...]:
 def _format(java: tuple[str, ...], folder: Path) -> None:
     """Write a new, empty log folder; what an interrupted format left is removed first."""
     shutil.rmtree(folder / "data", ignore_errors=True)
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster_id = _cluster_id(uuid.uuid4())
     arguments = ["format", "--standalone", "-t", cluster_id, "-c", "server.properties"]
     result = subprocess.run(
         [*java, "kafka.tools.StorageTool", *arguments],
@@ -152,3 +152,8 @@ def _properties(ports: Mapping[str, int]) -> str:
         "num.network.threads": 2,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _cluster_id(random: uuid.UUID) -> str:
+    """`random` as Kafka writes it; never with a leading dash, which its tools would take for an option."""
+    return "A" + base64.urlsafe_b64encode(random.bytes).decode().rstrip("=")[1:]
