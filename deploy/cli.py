@@ -6,7 +6,23 @@ import sys
 
 import typer
 
-from deploy.commands import bundle, camera, demo, inspect, train, up, worker
+from deploy.commands import (
+    activate,
+    alerts,
+    bundle,
+    camera,
+    dead_letters,
+    demo,
+    history,
+    inspect,
+    migrate,
+    review,
+    schema,
+    train,
+    up,
+    watch,
+    worker,
+)
 from schemas.errors import SetupError, SightlineError
 
 app = typer.Typer(
@@ -23,6 +39,14 @@ app.command("camera")(camera.camera)
 app.command("train")(train.train)
 app.command("worker")(worker.worker)
 app.command("inspect")(inspect.inspect)
+app.command("activate")(activate.activate)
+app.command("watch")(watch.watch)
+app.command("history")(history.history)
+app.command("review")(review.review)
+app.command("schema")(schema.schema)
+app.command("migrate")(migrate.migrate)
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 bundle_app = typer.Typer(
     no_args_is_help=True, help="Look into a bundle, compare its backends, build it for this machine."
