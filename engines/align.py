@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.align_foreground import template_trust
+from engines.align_levels import smooth
 from engines.align_part import Fit, Part, build_part
 from engines.align_pose import PoseFinder, build_pose_finder
 from engines.align_settings import AlignSettings
@@ -31,7 +32,7 @@ class AlignmentResult:
 
     `transform` (2, 3) float64 takes template pixels to frame pixels. `dx_px`, `dy_px` (frame pixels) and
     `angle_deg` are as in `engines.geometry.Pose`. `residual` is 1 - normalised correlation over the part, 0 to 2.
-    `inside` is the share of the part that lies in the frame, `sharpness` the frame's fine contrast against the
+    `inside` is the share of the part that lies in the frame, `sharpness` the frame's detail against the
     template's (1.0: as sharp). `detail` says in words why a frame is misaligned; empty when it is not.
     """
 
@@ -77,8 +78,9 @@ class Aligner:
         shrink = max(1.0, max(size) / settings.working_size_px)
         working = (round(size[0] / shrink), round(size[1] / shrink))
         grey, trust = _resize(grey, working), _resize(trust, working)
-        finder = None if settings.motion == "none" else build_pose_finder(grey, trust, settings)
-        aligner = cls(settings, size, working, finder, build_part(grey, trust), np.asarray(mask, np.bool_))
+        base = smooth(grey)
+        finder = None if settings.motion == "none" else build_pose_finder(base, trust, settings)
+        aligner = cls(settings, size, working, finder, build_part(base, trust), np.asarray(mask, np.bool_))
         aligner.align(template_grey)  # compiles, or loads, the last kernels: the first frame must not wait for that
         return aligner
 
@@ -90,20 +92,20 @@ class Aligner:
         if grey.ndim != 2 or min(grey.shape) < _SMALLEST_PX:
             return self._refusal((1, 1), f"the picture has shape {grey.shape}: nothing can be aligned in it")
         frame_size = (grey.shape[1], grey.shape[0])
-        frame = _resize(grey, self.working_size).astype(np.float32)
+        base = smooth(_resize(grey, self.working_size))
         if grey.dtype == np.uint16:
-            frame /= np.float32(257.0)
+            base /= np.float32(257.0)
         nominal = resize_transform(self.working_size, self.working_size)
         if self.finder is None:
-            return self._judge(nominal, self.part.measure(frame, nominal), frame_size)
-        deviation = float(cv2.meanStdDev(frame)[1][0, 0])
+            return self._judge(nominal, self.part.measure(base, nominal), frame_size)
+        deviation = float(cv2.meanStdDev(base)[1][0, 0])
         if deviation < _FLAT_GREY:
-            seen = f"grey {frame.mean():.0f} of 255, spread {deviation:.1f}"
+            seen = f"grey {base.mean():.0f} of 255, spread {deviation:.1f}"
             return self._refusal(frame_size, f"the picture is blank ({seen}): no part can be seen")
-        found = self.finder.find(frame)
+        found = self.finder.find(base)
         if found is None:
             return self._refusal(frame_size, "no pose within the capture range fits the part at all")
-        return self._judge(found, self.part.measure(frame, found), frame_size)
+        return self._judge(found, self.part.measure(base, found), frame_size)
 
     def _judge(self, found: Transform, fit: Fit, frame_size: Size) -> AlignmentResult:
         transform = compose(resize_transform(self.working_size, frame_size), found)
@@ -136,7 +138,7 @@ class Aligner:
             return f"residual {residual:.3f} exceeds the limit {limits.residual_limit:.3f}: not this part as trained"
         if fit.sharpness < limits.sharpness_limit:
             seen, wanted = f"{fit.sharpness:.0%}", f"{limits.sharpness_limit:.0%}"
-            return f"the picture is blurred: {seen} of the template's fine contrast, {wanted} is needed"
+            return f"the picture is blurred: {seen} of the template's sharpness, {wanted} is needed"
         reason = ""
         if moves and abs(moved.angle_deg) > limits.max_angle_deg + 1.0:
             reason = f"turned by {moved.angle_deg:.1f} degrees; the capture range is {limits.max_angle_deg:.1f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +12,14 @@ from engines.align import Aligner, AlignmentResult
 from engines.align_foreground import encode_trust
 from engines.align_settings import AlignSettings
 from engines.align_template import Report, silent
-from engines.geometry import apply, middle
+from engines.geometry import apply, middle, warp_to_template
 from schemas.errors import SetupError
 from schemas.verdict import AlignmentStatus
 
-_TAIL = 5.0
-_LEAST_LIMIT = 0.03
-_MOST_LIMIT = 0.6
+_TAIL = 10.0
+_BEYOND = 2.5
+_LEAST_LIMIT, _MOST_LIMIT = 0.1, 0.5
+_LEAST_TRUST, _MOST_TRUST = 8, 64
 
 
 def calibrate_alignment(
@@ -30,8 +32,8 @@ def calibrate_alignment(
 ) -> AlignSettings:
     """Settings whose limits good parts keep, with at most one false refusal in a thousand expected.
 
-    The residual's limit is the median plus five spreads of the upper tail (a normal one through the median and
-    the 90th percentile), and never under a quarter above the 99th percentile. With `narrow`, the capture range
+    The residual's limit is the median plus ten spreads of the upper tail (a normal one through the median and
+    the 90th percentile), and never under 2.5 times the 99th percentile. With `narrow`, the capture range
     shrinks to three times what good parts show (at least 10 degrees and a sixteenth of the picture), so that an
     upside-down part is refused; a product seen at angles beyond 45 degrees keeps the whole circle.
 
@@ -45,11 +47,18 @@ def calibrate_alignment(
     aspect = (height / template.shape[0]) / (width / template.shape[1])
     free = asked.model_copy(update={"residual_limit": 1.0, "sharpness_limit": 0.0, "pixel_aspect": aspect})
     aligner = Aligner.build(template, free)
+    total = 2 * len(good_pictures)
     results = []
     for done, picture in enumerate(good_pictures):
-        report(done, len(good_pictures))
+        report(done, total)
         results.append(aligner.align(picture))
-    report(len(good_pictures), len(good_pictures))
+    trust = _trust(aligner, template, good_pictures, results)
+    free = free.model_copy(update={"mask_png": encode_trust(trust)})
+    aligner, results = Aligner.build(template, free), []
+    for done, picture in enumerate(good_pictures):
+        report(len(good_pictures) + done, total)
+        results.append(aligner.align(picture))
+    report(total, total)
     kept = [r for r in results if r.status is not AlignmentStatus.MISALIGNED]
     if 2 * len(kept) < len(results):
         first = next(r.detail for r in results if r.status is AlignmentStatus.MISALIGNED)
@@ -58,19 +67,51 @@ def calibrate_alignment(
         "residual_limit": residual_limit(np.array([r.residual for r in kept])),
         "sharpness_limit": sharpness_limit(np.array([r.sharpness for r in kept])),
         "pixel_aspect": aspect,
-        "mask_png": encode_trust(aligner.mask.astype(np.float32)),
+        "mask_png": free.mask_png,
     }
     if narrow and asked.motion != "none":
         update |= _capture_range(aligner, kept, asked, (width, height))
     return AlignSettings.model_validate(asked.model_dump() | update)
 
 
+def _trust(
+    aligner: Aligner,
+    template: NDArray[np.uint8],
+    pictures: Sequence[NDArray[np.uint8]],
+    results: Sequence[AlignmentResult],
+) -> NDArray[np.float32]:
+    """(H, W) in 0 to 1: 1 on the part where good parts look alike, less where each looks different.
+
+    A shadow that stays behind when the part turns, or a thread that rolls, must not pull the pose. With fewer than
+    eight aligned pictures the part is trusted everywhere.
+    """
+    mask = aligner.mask
+    known = template.astype(np.float32)
+    differences = []
+    for picture, result in zip(pictures[:_MOST_TRUST], results, strict=False):
+        if result.status is AlignmentStatus.MISALIGNED or result.inside < 1.0:
+            continue
+        seen = warp_to_template(picture, result.transform, aligner.template_size).astype(np.float32)
+        gain, bias = np.polyfit(seen[mask], known[mask], 1)
+        differences.append(np.abs(np.float32(gain) * seen + np.float32(bias) - known))
+    if len(differences) < _LEAST_TRUST:
+        return mask.astype(np.float32)
+    spread = cv2.GaussianBlur(1.4826 * np.median(np.stack(differences), axis=0).astype(np.float32), (0, 0), 1.0)
+    usual = max(3.0 * float(np.median(spread[mask])), 10.0)
+    trust = 1.0 / (1.0 + (spread / usual) ** 2)
+    return np.asarray(np.where(mask, np.clip(trust / np.quantile(trust[mask], 0.9), 0.15, 1.0), 0.0), np.float32)
+
+
 def residual_limit(residuals: NDArray[np.float64]) -> float:
-    """The limit for `residuals` (n,) of good parts; between 0.03 and 0.6."""
+    """The limit for `residuals` (n,) of good parts; between 0.1 and 0.5.
+
+    Wide on purpose: a part with a large defect must still be aligned, and then fail. What the limit refuses is another
+    product, which lies beyond 0.5.
+    """
     half, ninth = (float(q) for q in np.quantile(residuals, (0.5, 0.9)))
     spread = max((ninth - half) / 1.2816, 0.05 * half)
     largest = float(np.quantile(residuals, 0.99))
-    return float(np.clip(max(half + _TAIL * spread, 1.25 * largest), _LEAST_LIMIT, _MOST_LIMIT))
+    return float(np.clip(max(half + _TAIL * spread, _BEYOND * largest), _LEAST_LIMIT, _MOST_LIMIT))
 
 
 def sharpness_limit(sharpness: NDArray[np.float64]) -> float:

@@ -41,7 +41,7 @@ def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(kept, list(outlines), -1, 1, thickness=cv2.FILLED)
     border = np.concatenate((kept[0], kept[-1], kept[:, 0], kept[:, -1]))
-    if kept.mean() > _MOSTLY_PART or border.mean() > 0.1:
+    if kept.mean() > _MOSTLY_PART or border.mean() > 0.02:
         return everything
     rim = max(height, width) // 32
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))

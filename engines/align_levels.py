@@ -16,7 +16,9 @@ from engines.geometry import Size
 F32 = NDArray[np.float32]
 
 _COARSEST_PX = 80
-_MOST_PIXELS = 8192
+_MOST_PIXELS = (8192, 4096, 2048)
+"""Of the finest level, the next, and all coarser ones: the strongest edges carry what there is to know."""
+
 _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 _SLACK_PX = 0.8
 
@@ -90,13 +92,14 @@ def build_levels(base: F32, trust: F32, settings: AlignSettings) -> tuple[Level,
     levels: list[Level] = []
     full = (base.shape[1], base.shape[0])
     while True:
-        levels.append(_build_level(base, trust, settings.motion, settings.pixel_aspect, full))
+        most = _MOST_PIXELS[min(len(levels), len(_MOST_PIXELS) - 1)]
+        levels.append(_build_level(base, trust, settings.motion, settings.pixel_aspect, full, most))
         if max(base.shape) <= _COARSEST_PX:
             return tuple(levels)
         base, trust = halve(base), halve(trust)
 
 
-def _build_level(grey: F32, trust: F32, motion: Motion, pixel_aspect: float, full: Size) -> Level:
+def _build_level(grey: F32, trust: F32, motion: Motion, pixel_aspect: float, full: Size, most: int) -> Level:
     height, width = grey.shape
     gx, gy = _gradients(grey)
     inner = trust >= 0.1
@@ -104,9 +107,9 @@ def _build_level(grey: F32, trust: F32, motion: Motion, pixel_aspect: float, ful
     inner[:, [0, -1]] = False
     at = np.flatnonzero(inner)
     steep = np.hypot(gx, gy).ravel()
-    if at.size > _MOST_PIXELS:
+    if at.size > most:
         worth = (steep * np.sqrt(trust.ravel()))[at]
-        at = np.sort(at[np.argpartition(worth, at.size - _MOST_PIXELS)[-_MOST_PIXELS:]])
+        at = np.sort(at[np.argpartition(worth, at.size - most)[-most:]])
     ys, xs = np.divmod(at, width)
     cx, cy = float(xs.mean()), float(ys.mean())
     reach = float(max(np.sqrt(((xs - cx) ** 2 + (ys - cy) ** 2).mean()), 1.0))

@@ -1,4 +1,4 @@
-"""How well a pose fits: correlation over the part, share inside the frame, sharpness."""
+"""How well a pose fits: correlation over the part, share of it inside the frame, sharpness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _MOST_PIXELS = 16384
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """`correlation` over the part (-1 to 1), share `inside` the frame, `sharpness` (1.0: as the template)."""
+    """`correlation` over the part (-1 to 1), share `inside` the frame, `sharpness` (1.0: as the template).
+
+    Sharpness is the root mean square of the Laplacian over the contrast of the part, against the template's: a
+    blurred picture loses it wherever the part has detail, whether or not the detail is the template's.
+    """
 
     correlation: float
     inside: float
@@ -26,57 +30,55 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Pixels of the part at working size, (n,) float32 each: place, grey, fine contrast, prior weight."""
+    """Pixels of the part at working size, (n,) float32 each: place, smoothed grey, prior weight."""
 
     xs: F32
     ys: F32
     grey: F32
-    fine: F32
     trust: F32
+    crispness: float
+    """Weighted mean square of the template's Laplacian over the variance of its grey."""
     middle: NDArray[np.float64]
     """(2,) the middle (x, y) of the part in working pixels."""
 
-    def measure(self, frame: F32, pose: Transform) -> Fit:
-        """How well `pose` (template px -> working frame px) fits in `frame` (H, W) float32."""
+    def measure(self, base: F32, pose: Transform) -> Fit:
+        """How well `pose` (template px -> working frame px) fits in the smoothed frame `base` (H, W) float32."""
         matrix = np.ascontiguousarray(pose, np.float64)
-        found, inside, sharp = _measure(frame, self.xs, self.ys, self.grey, self.fine, self.trust, matrix)
-        return Fit(float(found), float(inside), float(sharp))
+        fine = laplacian(base)
+        found, inside, crisp = _measure(base, fine, self.xs, self.ys, self.grey, self.trust, matrix)
+        return Fit(float(found), float(inside), float(np.sqrt(crisp / self.crispness)))
 
 
-def build_part(template: F32, trust: F32) -> Part:
-    """The part's pixels in `template` (H, W), at most 16384, evenly picked, where `trust` (H, W) is 0.1 or more."""
-    fine = template - cv2.GaussianBlur(template, (0, 0), 2.0)
+def laplacian(base: F32) -> F32:
+    """(H, W) float32 what is left of the smoothed picture `base` when slow changes are taken away."""
+    return np.asarray(cv2.Laplacian(base, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def build_part(base: F32, trust: F32) -> Part:
+    """The part's pixels in the smoothed template `base` (H, W), at most 16384, evenly picked from `trust` >= 0.1."""
     at = np.flatnonzero(trust >= 0.1)
     at = at[:: -(-at.size // _MOST_PIXELS)]
-    ys, xs = np.divmod(at, template.shape[1])
-    weight = trust.ravel()[at]
-    contrast = fine.ravel()[at]
-    contrast -= np.average(contrast, weights=weight)
-    return Part(
-        xs.astype(np.float32),
-        ys.astype(np.float32),
-        np.ascontiguousarray(template.ravel()[at], np.float32),
-        np.ascontiguousarray(contrast, np.float32),
-        np.ascontiguousarray(weight, np.float32),
-        np.array([xs.mean(), ys.mean()]),
-    )
+    ys, xs = np.divmod(at, base.shape[1])
+    columns, rows = xs.astype(np.float32), ys.astype(np.float32)
+    grey, weight = np.ascontiguousarray(base.ravel()[at]), np.ascontiguousarray(trust.ravel()[at])
+    nowhere = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    _, _, crispness = _measure(base, laplacian(base), columns, rows, grey, weight, nowhere)
+    return Part(columns, rows, grey, weight, max(crispness, 1e-9), np.array([xs.mean(), ys.mean()]))
 
 
 @kernel
-def _measure(frame: F32, xs: F32, ys: F32, grey: F32, fine: F32, trust: F32, pose: F64) -> tuple[float, float, float]:
-    """Correlation, share inside, sharpness. Sharpness: contrast along the template's fine pattern over overall gain."""
+def _measure(base: F32, fine: F32, xs: F32, ys: F32, grey: F32, trust: F32, pose: F64) -> tuple[float, float, float]:
+    """Correlation, share inside, and crispness: mean square of `fine` over the variance of `base` on the part."""
     n = xs.size
     values, weight = np.empty(n, np.float32), np.empty(n, np.float32)
-    count = sample(frame, xs, ys, pose, values, weight)
-    own = seen = np.float32(0.0)
+    sample(fine, xs, ys, pose, values, weight)
+    energy = np.float32(0.0)
+    for i in range(n):
+        energy += weight[i] * trust[i] * values[i] * values[i]
+    count = sample(base, xs, ys, pose, values, weight)
     for i in range(n):
         weight[i] *= trust[i]
-        own += weight[i] * fine[i] * grey[i]
-        seen += weight[i] * fine[i] * values[i]
-    found = correlation(grey, values, weight)
-    total, st, sv, stt, _, stv = moments(grey, values, weight)
-    sharp = 0.0
-    if total >= 16 and own > 0 and found > 0:
-        gain = (stv - st * sv / total) / (stt - st * st / total)
-        sharp = seen / own / gain
-    return found, count / n, sharp
+    total, _, sv, _, svv, _ = moments(grey, values, weight)
+    variance = svv - sv * sv / total if total >= 16 else 0.0
+    crisp = float(energy) / variance if variance > 0 else 0.0
+    return correlation(grey, values, weight), count / n, crisp

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_levels import F32, Level, build_levels, pyramid, smooth
+from engines.align_levels import F32, Level, build_levels, pyramid
 from engines.align_search import SearchBank, build_search, search
 from engines.align_settings import AlignSettings
 from engines.geometry import Transform, apply, compose, identity
@@ -38,9 +38,9 @@ class PoseFinder:
     symmetries: NDArray[np.float64]
     likeness: NDArray[np.float64]
 
-    def find(self, frame: NDArray[np.uint8] | F32) -> Transform | None:
-        """The pose of the part in `frame` (H, W) at working size; None when no start could be refined."""
-        poses, scores = self._candidates(smooth(frame), _N_STARTS)
+    def find(self, base: F32) -> Transform | None:
+        """The pose of the part in the smoothed frame `base` (H, W); None when no start could be refined."""
+        poses, scores = self._candidates(base, _N_STARTS)
         if len(poses) == 0:
             return None
         chosen = 0
@@ -99,9 +99,8 @@ class PoseFinder:
         return math.hypot(*shift.tolist()) + float(reach) * math.hypot(*turned.ravel().tolist())
 
 
-def build_pose_finder(template: F32, trust: F32, settings: AlignSettings) -> PoseFinder:
-    """The finder for `template` (H, W) whose part is `trust` (H, W) in 0 to 1; looks for its symmetries."""
-    base = smooth(template)
+def build_pose_finder(base: F32, trust: F32, settings: AlignSettings) -> PoseFinder:
+    """The finder for the smoothed template `base` (H, W), its part `trust` (H, W); looks for its symmetries."""
     nothing = np.empty((0, 2, 3)), np.empty(0)
     finder = PoseFinder(settings, build_levels(base, trust, settings), build_search(base, trust, settings), *nothing)
     poses, scores = finder._candidates(base, _N_STARTS_SELF)
