@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -18,6 +19,7 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
+from agents.closing_socket import DIRECT
 from agents.spool import SpoolRecord
 from schemas.errors import SetupError, TransientError
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -26,6 +28,7 @@ BATCH_BYTES = 1024 * 1024
 DEFAULT_LINGER_MS = 5
 _FOR_EVER_MS = 2**31 - 1
 _CONNECT_S = 3.0
+_BURIAL_S = 60.0
 
 OnAcknowledged = Callable[[], None]
 OnFailed = Callable[[BaseException], None]
@@ -78,6 +81,7 @@ class KafkaFrameProducer:
         try:
             self._producer = KafkaProducer(
                 **client_options,
+                proxy_url=DIRECT,
                 acks="all",
                 enable_idempotence=True,
                 compression_type=None,
@@ -113,6 +117,13 @@ class KafkaFrameProducer:
         back of the next producer, out of order. `force_close` of its sender is what ends it (kafka-python 3.0).
         """
         self._producer._sender.force_close()
+        threading.Thread(target=self._bury, name="frame-producer-end", daemon=True).start()
+
+    def _bury(self) -> None:
+        """Let go of an abandoned producer once its thread has ended, which may be the one that abandons it."""
+        self._producer._sender.join(_BURIAL_S)
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=0)
 
     def close(self) -> None:
         """Flush and end; gives up, and abandons, after two seconds."""

@@ -94,9 +94,15 @@ class FramePublisher:
             self._changed.notify_all()
         self._thread.join()
         with self._changed:
-            self._end_producer()
+            producer, self._producer = self._producer, None
+            is_idle = not self._backlog.queue.n_handed
+            self._generation += 1
             self._backlog.settle()
             final = self._backlog.state
+        if producer is not None and is_idle:
+            producer.close()
+        elif producer is not None:
+            producer.abandon()
         self._spool.close()
         return final
 
@@ -180,23 +186,20 @@ class FramePublisher:
             if generation != self._generation:
                 return
             if is_too_large_for_broker(failure):
+                # Only the oldest is: the library fails all the others with it (kafka-python 3.0), which go again.
                 remedy = "raise the topic's max.message.bytes to 10485760"
                 self._backlog.refused_by_broker(
                     waiting, f"the broker refused a frame for its size ({failure}): {remedy}"
                 )
             else:
-                self._end_producer()
                 self._backlog.go_away(f"the broker failed ({failure!r})")
+            self._abandon_producer()
             self._changed.notify_all()
 
-    def _end_producer(self) -> None:
+    def _abandon_producer(self) -> None:
         """Make sure nothing more leaves by the present producer; what it had goes again by the next one."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
         self._generation += 1
-        if self._backlog.queue.n_handed:
+        if producer is not None:
             producer.abandon()
-        else:
-            producer.close()
         self._backlog.queue.take_back()

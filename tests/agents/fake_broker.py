@@ -67,6 +67,9 @@ class FakeProducer:
                 on_failed(ConnectionResetError("fake: the broker died"))
             elif len(record.value) > broker.max_value_bytes:
                 on_failed(MessageSizeTooLargeError("fake: too large"))
+                for _, _, also_failed in self._held:
+                    also_failed(MessageSizeTooLargeError("fake: too large"))
+                self._held.clear()
             else:
                 broker.log.append(record)
                 on_acknowledged()
