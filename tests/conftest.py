@@ -60,6 +60,13 @@ def migrated_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_url: str, migrated_database: str) -> Iterator[str]:
+    """URL of a migrated database in which every test rolls back what it writes."""
+    with fresh_database(postgres_url, template=database_name(migrated_database)) as url:
+        yield url
+
+
 @pytest.fixture
 def database(postgres_url: str, migrated_database: str) -> Iterator[str]:
     """URL of this test's own migrated database."""
