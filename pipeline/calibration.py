@@ -134,3 +134,20 @@ def outliers(scores: Scores) -> NDArray[np.bool_]:
 
 def _upper(levels: list[float], fitted: float) -> float:
     return max(float(np.quantile(levels, _CONFIDENCE)), fitted)
+
+
+def cell_threshold(grids: NDArray[np.float32], cells: NDArray[np.bool_]) -> float:
+    """The score above which a grid cell counts as exceeding, for the sequential alarm on cells.
+
+    At most one good cell in a thousand exceeds it, and no single place does so on more than one good part in eighty:
+    a place that varies from part to part (a loose label, a glint) must not look like a mark that comes back.
+
+    Args: grids: (n, h, w) held-out scores of good parts; cells: (n, h, w) True where a cell was seen whole.
+    """
+    overall = float(np.quantile(grids[cells], 0.999))
+    rank = max(1, round(len(grids) / 80)) + 1
+    if len(grids) < rank:
+        return overall
+    seen = np.where(cells, grids, -np.inf)
+    each_place = np.partition(seen, len(seen) - rank, axis=0)[len(seen) - rank]
+    return max(overall, float(each_place.max()))

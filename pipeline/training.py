@@ -20,7 +20,7 @@ from engines.features import FeatureExtractor, Features, grid_size
 from engines.geometry import resize_transform, warp_to_template, working_size
 from engines.manifest import ScoreSettings
 from engines.synthetic_defects import spoil
-from pipeline.calibration import CalibrationFit, calibrate_thresholds, outliers
+from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
@@ -55,7 +55,7 @@ class TrainedModel:
     """All that a bundle is made of.
 
     `scores` (n,): frame scores of the good parts in `used`, each by a model fitted without it. `cell_threshold`:
-    the score that one good cell in a thousand exceeds.
+    see `pipeline.calibration.cell_threshold`.
     """
 
     template: NDArray[np.uint8]
@@ -108,7 +108,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         model=model,
         onnx=model.export(backbone, preparation.input_size_px),
         calibration=calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed),
-        cell_threshold=float(np.quantile((grids / level)[cells], 0.999)),
+        cell_threshold=cell_threshold((grids / level)[~suspect], cells[~suspect]),
         aligned=tuple(aligned),
         scores=scores,
         used=tuple(names),
