@@ -111,7 +111,8 @@ class CheckedEngine(ABC):
 def load_engine(bundle: Bundle, backend: str = "auto", n_threads: int = 1, cache_dir: Path | None = None) -> Engine:
     """The bundle's model on `backend`; ``auto`` measures what is there and takes the fastest that agrees.
 
-    Args: n_threads: CPU threads of the engine, from 1 up. cache_dir: where TensorRT plans are kept, None: nowhere.
+    Args: n_threads: CPU threads of the engine, from 1 up. cache_dir: where compiled engines and
+        the choice are kept, None: nowhere.
     Raises: SetupError for an unknown or absent backend, or a model it cannot load.
     """
     if n_threads < 1:
@@ -132,7 +133,7 @@ def load_backend(bundle: Bundle, backend: str, n_threads: int = 1, cache_dir: Pa
     if backend == "openvino":
         from engines.backends.openvino import OpenVinoEngine
 
-        return OpenVinoEngine.load(bundle.model, bundle.manifest.input_size_px, n_threads)
+        return OpenVinoEngine.load(bundle.model, bundle.manifest.input_size_px, n_threads, bundle.sha256, cache_dir)
     if backend == "tensorrt":
         from engines.backends.tensorrt import TensorRtEngine
 

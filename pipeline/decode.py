@@ -4,8 +4,8 @@ Rules, the same for training, `inspect` and the line:
 - Pixels are taken as sent: orientation tags, gamma and colour profiles are ignored, the first page counts.
 - Alpha is dropped: the colour under it counts in full.
 - 16-bit samples become 8-bit by ``v >> (significant_bits - 8)``, at most 255; the bits are a setting.
-- Grey of a grey picture is its samples; of a colour JPEG, when no colour is asked for, the luma it stores;
-  of any other colour picture 0.299 R + 0.587 G + 0.114 B.
+- Grey of a grey picture is its samples, of a colour JPEG the luma it stores, of any other colour picture
+  0.299 R + 0.587 G + 0.114 B; it is the same whether colour is asked for or not.
 - A JPEG whose decoder has anything to complain about is refused: no half picture is ever inspected.
 """
 
@@ -78,16 +78,21 @@ def decode(picture: bytes, content_type: str, rules: DecodeRules = DecodeRules()
 
 
 def _decode_jpeg(picture: bytes, header: PictureHeader, rules: DecodeRules) -> Picture:
-    is_colour = header.n_channels == 3
+    grey = _jpeg_samples(picture, header, "GRAY")[:, :, 0]
+    if not rules.colour:
+        return Picture(grey, None)
+    if header.n_channels == 1:
+        return Picture(grey, np.repeat(grey[:, :, None], 3, axis=2))
+    return Picture(grey, _jpeg_samples(picture, header, "RGB"))
+
+
+def _jpeg_samples(picture: bytes, header: PictureHeader, space: str) -> NDArray[np.uint8]:
     try:
-        pixels = simplejpeg.decode_jpeg(picture, "RGB" if rules.colour and is_colour else "GRAY", strict=True)
+        pixels = simplejpeg.decode_jpeg(picture, space, strict=True)
     except ValueError as exc:
         raise MalformedPictureError(f"JPEG: {exc}") from exc
     _check_shape(pixels, header)
-    if pixels.shape[2] == 1:
-        grey = pixels[:, :, 0]
-        return Picture(grey, np.repeat(pixels, 3, axis=2) if rules.colour else None)
-    return Picture(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8), pixels)
+    return np.asarray(pixels, np.uint8)
 
 
 def _decode_tiff(picture: bytes, layout: TiffLayout, rules: DecodeRules) -> Picture:

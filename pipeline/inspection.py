@@ -20,12 +20,12 @@ from engines.bundle import Bundle
 from engines.engine import NonFiniteScores, load_engine
 from engines.geometry import Transform
 from pipeline.decision import RecipeRules, decide
-from pipeline.decode import decode
+from pipeline.decode import DecodeRules, decode
 from pipeline.defects import find_defects
 from pipeline.overlay import heat_map_png
 from pipeline.preparation import Placed, Preparation, Prepared
-from pipeline.score_map import ScoreMapper, scored_pixels
-from schemas.errors import DeadLetterReason, EngineFault, PoisonFrame
+from pipeline.score_map import UNSCORED, ScoreMapper, scored_pixels
+from schemas.errors import DeadLetterReason, PoisonFrame
 from schemas.verdict import Alignment, Box, Defect, Outcome, Reason
 
 __all__ = ["Inspection", "InspectionRequest", "Inspector", "RecipeRules", "Refusal"]
@@ -126,6 +126,11 @@ class Inspector:
         """Arithmetic in use, for provenance."""
         return self._engine.precision
 
+    @property
+    def decode_rules(self) -> DecodeRules:
+        """How pictures are decoded for this bundle."""
+        return self._preparation.decode_rules
+
     def close(self) -> None:
         """Give back the engine."""
         self._engine.close()
@@ -191,8 +196,8 @@ class Inspector:
         scored = scored_pixels(frame.prepared.valid, self._fixed_pixels(recipe.ignore_px), settings.border_px)
         score_map = self._mapper.map(grid, scored)
         score = self._mapper.frame_score(score_map, recipe.min_area_px)
-        if not np.isfinite(score):
-            raise EngineFault("no pixel of the template may be scored: foreground and ignore_px cover all of it")
+        if score == UNSCORED:
+            return self._unscorable(frame, recipe)
         outcome, reason = decide(score, recipe.thresholds)
         defects: tuple[Defect, ...] = ()
         if outcome is not Outcome.PASS:
@@ -211,6 +216,17 @@ class Inspector:
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
             share_ms + _ms_since(start),
         )  # fmt: skip
+
+    def _unscorable(self, frame: _Ready, recipe: RecipeRules) -> Inspection:
+        """Too few pixels may be scored: the recipe ignores them, or the part lies outside the frame."""
+        fixed = self._fixed_pixels(recipe.ignore_px)
+        least = max(self.bundle.manifest.score.robust_area_px, recipe.min_area_px)
+        placed = Placed(frame.alignment, frame.prepared.transform, "")
+        if fixed is not None and np.count_nonzero(fixed) < least:
+            detail = f"foreground and ignore_px leave fewer than {least} px of the template to score; change the recipe"
+            return _uninspected(Reason.NO_RECIPE, detail, placed, frame.at)
+        detail = f"fewer than {least} px of the part lie in the frame"
+        return _uninspected(Reason.MISALIGNED, detail, placed, frame.at)
 
     def _fixed_pixels(self, ignore_px: tuple[Box, ...]) -> NDArray[np.bool_] | None:
         """Foreground less the recipe's ignored boxes, kept for the next frame of the same recipe."""

@@ -1,4 +1,4 @@
-"""TensorRT plans built on this machine, each beside its own sha256: a plan is native code and is checked first."""
+"""Engines compiled on this machine, each beside its own sha256: a plan is native code and is checked first."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan depends on. `device`: name and compute capability of the GPU it was built on."""
+    """What a compiled engine depends on. `device`: name and generation of the GPU or CPU it was built on."""
 
     bundle_sha256: str
+    backend: str
     device: str
     version: str
 
     @property
     def file_name(self) -> str:
         """A plain file name, different for every key."""
-        device = re.sub(r"[^A-Za-z0-9.]+", "-", self.device)
-        return f"{self.bundle_sha256}-{device}-tensorrt{self.version}.plan"
+        rest = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.device}-{self.version}")
+        return f"{self.bundle_sha256}-{self.backend}-{rest}.plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class PlanCache:
             return None
         if hashlib.sha256(plan).hexdigest() == expected:
             return plan
-        log.warning("TensorRT plan %s does not match its sha256; it is deleted and built again", path)
+        log.warning("compiled engine %s does not match its sha256; it is deleted and built again", path)
         path.unlink(missing_ok=True)
         digest.unlink(missing_ok=True)
         return None

@@ -48,7 +48,7 @@ class TensorRtEngine(CheckedEngine):
         Raises: MissingExtra without tensorrt or pycuda; SetupError without a GPU or for a model it cannot build.
         """
         device = _Device.open()
-        key = PlanKey(bundle_sha256, device.name, str(device.trt.__version__))
+        key = PlanKey(bundle_sha256, cls.backend, device.name, str(device.trt.__version__))
         cache = PlanCache(cache_dir) if cache_dir is not None else None
         plan = cache.load(key) if cache is not None else None
         try:
