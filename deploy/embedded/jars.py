@@ -7,14 +7,19 @@ version: ``python -m deploy.embedded.jars > deploy/embedded/kafka.lock`` (after 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import ssl
 import sys
 import tempfile
+import time
+import urllib.request
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deploy.embedded.child import Progress
 from schemas.errors import SetupError
@@ -26,6 +31,9 @@ KAFKA_VERSION = "4.3.1"
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:2.0.17")
 _LOCK_FILE = Path(__file__).with_name("kafka.lock")
 _N_DOWNLOADS = 6
+_N_ATTEMPTS = 3
+_BACKOFF_S = 0.5
+_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,10 @@ class Jar:
     artifact: str
     version: str
     sha256: str
+
+    @property
+    def coordinate(self) -> str:
+        return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
     def file_name(self) -> str:
@@ -85,12 +97,9 @@ def kafka_jars(progress: Progress) -> Path:
 
 
 def _fetch_all(jars: tuple[Jar, ...], folder: Path, progress: Progress) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as aside,
-        ThreadPoolExecutor(_N_DOWNLOADS, thread_name_prefix="jars") as pool,
-    ):
-        context = _maven(Path(aside))
-        fetches = [pool.submit(_fetch, context, jar, folder) for jar in jars]
+    trust = _trust()
+    with ThreadPoolExecutor(_N_DOWNLOADS, thread_name_prefix="jars") as pool:
+        fetches = [pool.submit(_fetch, jar, folder, trust) for jar in jars]
         try:
             for n_done, fetch in enumerate(as_completed(fetches), 1):
                 fetch.result()
@@ -101,33 +110,60 @@ def _fetch_all(jars: tuple[Jar, ...], folder: Path, progress: Progress) -> None:
             raise
 
 
-def _fetch(context: MavenContext, jar: Jar, folder: Path) -> None:
-    import requests
-
-    coordinate = f"{jar.group}:{jar.artifact}:{jar.version}"
-    try:
-        path = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-    except (requests.RequestException, RuntimeError) as exc:
-        raise SetupError(
-            f"{coordinate} of the embedded broker could not be fetched: {exc}. The first start needs the network; "
-            "give a mirror of Maven Central in SIGHTLINE_MAVEN_URL, copy a filled cache folder here and name it in "
-            "SIGHTLINE_CACHE, or run against a broker of your own with --kafka"
-        ) from exc
-    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+def _fetch(jar: Jar, folder: Path, trust: ssl.SSLContext) -> None:
+    """Download `jar` beside its place, check it, then put it there."""
+    content = _download(jar, trust)
+    actual = hashlib.sha256(content).hexdigest()
     if actual != jar.sha256:
         raise SetupError(
-            f"{coordinate} was fetched with sha256 {actual}, expected {jar.sha256}: the download was altered or cut "
-            "short; try again, or another mirror in SIGHTLINE_MAVEN_URL"
+            f"{jar.coordinate} was fetched with sha256 {actual}, expected {jar.sha256}: the download was altered or "
+            "cut short; try again, or another mirror in SIGHTLINE_MAVEN_URL"
         )
-    path.replace(folder / jar.file_name)
+    aside = folder / f"{jar.file_name}.{uuid.uuid4().hex}.part"
+    try:
+        aside.write_bytes(content)
+        aside.replace(folder / jar.file_name)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _download(jar: Jar, trust: ssl.SSLContext) -> bytes:
+    artifact = _maven(Path()).create_dependency(jar.coordinate).artifact
+    url = f"{_mirror()}/{artifact.component.path_prefix.as_posix()}/{artifact.filename}"
+    for attempt in range(1, _N_ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=trust) as response:
+                return cast(bytes, response.read())
+        except (OSError, http.client.HTTPException) as exc:
+            if attempt == _N_ATTEMPTS:
+                raise SetupError(
+                    f"{jar.coordinate} of the embedded broker could not be fetched from {url}: {exc}. The first start "
+                    "needs the network; give a mirror of Maven Central in SIGHTLINE_MAVEN_URL, copy a filled cache "
+                    "folder here and name it in SIGHTLINE_CACHE, or run against a broker of your own with --kafka"
+                ) from exc
+        time.sleep(attempt * _BACKOFF_S)
+    raise AssertionError("unreachable")
+
+
+def _trust() -> ssl.SSLContext:
+    """The authorities of the system (where a company's proxy has its own) and those of the certifi package."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _mirror() -> str:
+    from jgo.constants import MAVEN_CENTRAL_URL
+
+    return (os.environ.get("SIGHTLINE_MAVEN_URL") or MAVEN_CENTRAL_URL).rstrip("/")
 
 
 def _maven(repository_cache: Path) -> MavenContext:
-    from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext
 
-    url = os.environ.get("SIGHTLINE_MAVEN_URL") or MAVEN_CENTRAL_URL
-    return MavenContext(repo_cache=repository_cache, remote_repos={"central": url.rstrip("/")}, timeout=30)
+    return MavenContext(repo_cache=repository_cache, remote_repos={"central": _mirror()}, timeout=_TIMEOUT_S)
 
 
 def resolve_lock() -> list[str]:
