@@ -25,7 +25,6 @@ def small_model(input_size_px: tuple[int, int] = (64, 48), seed: int = 3, poison
     `poisonous`: its scores are NaN for a frame whose every pixel is 255.
     """
     rng = np.random.default_rng(seed)
-    width, height = input_size_px
     nodes, constants = [helper.make_node("Cast", ["frames"], ["x0"], to=TensorProto.FLOAT)], []
     channels = (3, 8, 16, 16)
     for i, (before, after) in enumerate(pairwise(channels)):
@@ -36,6 +35,30 @@ def small_model(input_size_px: tuple[int, int] = (64, 48), seed: int = 3, poison
     nodes.append(helper.make_node("ReduceMean", ["x3"], ["mean"], axes=[1], keepdims=1))
     nodes.append(helper.make_node("Tanh", ["mean"], ["bounded"]))
     nodes += _ending(constants, poisonous)
+    return _model(nodes, constants, input_size_px)
+
+
+def difference_model(template: NDArray[np.uint8]) -> bytes:
+    """A true, if simple, inspector: the mean |frame - template| / 255 of each 8x8 tile; template (H, W) or RGB."""
+    height, width = template.shape[:2]
+    rgb = template if template.ndim == 3 else np.dstack([template] * 3)
+    constants = [
+        numpy_helper.from_array(rgb.transpose(2, 0, 1)[None].astype(np.float32), "template"),
+        numpy_helper.from_array(np.array(255, np.float32), "white"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["x", "template"], ["difference"]),
+        helper.make_node("Abs", ["difference"], ["size"]),
+        helper.make_node("ReduceMean", ["size"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("AveragePool", ["grey"], ["tiles"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Div", ["tiles", "white"], ["scores"]),
+    ]
+    return _model(nodes, constants, (width, height))
+
+
+def _model(nodes: list[Any], constants: list[Any], input_size_px: tuple[int, int]) -> bytes:
+    width, height = input_size_px
     graph = helper.make_graph(
         nodes,
         "small",
