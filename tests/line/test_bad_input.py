@@ -13,7 +13,7 @@ from tests.line.bad_frames import Sent, bad_frames, headers
 from tests.line.conftest import PREFIX, PRODUCT, STATION
 from tests.line.line_process import LineProcess
 
-GOOD = encode_png(SimulatedLine(seed=5, defect_rate=0.0).unit(0).picture)
+GOOD = encode_png(SimulatedLine(defect_rate=0.0).unit(0).picture)
 BAD = bad_frames(GOOD, STATION, PRODUCT)
 N_GOOD = len(BAD) + 1
 
