@@ -127,8 +127,8 @@ def statement(view: View, filters: Filters, limit: int, columns: Sequence[str] =
     """
     if unusable := _unusable(view, filters):
         raise InputError(f"{view.name} cannot be filtered by --{unusable[0]}: it has no such column")
-    wanted = sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("*")
-    head = sql.SQL("SELECT {} FROM {}").format(wanted, sql.Identifier(SCHEMA, view.name))
+    wanted = sql.SQL(", ").join(map(sql.SQL, columns)) if columns else sql.SQL("*")
+    head = sql.SQL("SELECT {} FROM {}").format(wanted, sql.SQL(f"{SCHEMA}.{view.name}"))
     conditions = list(_conditions(view, filters))
     where = sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
     tail = sql.SQL(" ORDER BY {} LIMIT {}").format(sql.SQL(view.order), sql.Literal(limit))
@@ -147,11 +147,11 @@ def _unusable(view: View, filters: Filters) -> list[str]:
 
 
 def _conditions(view: View, filters: Filters) -> list[sql.Composed]:
-    time = sql.Identifier(view.time or "")
+    time = sql.SQL(view.time or "")
     pairs = [
-        ("{} = {}", sql.Identifier("station"), filters.station),
-        ("{} = {}", sql.Identifier("product"), filters.product),
-        ("{} = {}", sql.Identifier("unit_id"), filters.unit),
+        ("{} = {}", sql.SQL("station"), filters.station),
+        ("{} = {}", sql.SQL("product"), filters.product),
+        ("{} = {}", sql.SQL("unit_id"), filters.unit),
         ("{} >= {}", time, filters.since),
         ("{} < {}", time, filters.until),
     ]

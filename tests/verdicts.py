@@ -73,7 +73,8 @@ def a_failed_verdict(frame_id: str = "frame-0", *defects: Defect, **changes: Any
 def an_uninspected_verdict(frame_id: str = "frame-0", **changes: Any) -> Verdict:
     """A frame without a recipe."""
     fields: dict[str, Any] = {"score": None, "thresholds": None, "revision": None, "bundle": None}
-    return a_verdict(frame_id, outcome=Outcome.UNINSPECTED, reason=Reason.NO_RECIPE, **{**fields, **changes})
+    fields |= {"outcome": Outcome.UNINSPECTED, "reason": Reason.NO_RECIPE}
+    return a_verdict(frame_id, **{**fields, **changes})
 
 
 def a_reading(name: str = "force", value: float | str | None = 1.5, **changes: Any) -> FieldReading:
