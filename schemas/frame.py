@@ -22,7 +22,8 @@ MAGIC: Mapping[str, tuple[bytes, ...]] = {
 }
 """First bytes of every picture format a camera may send, by content type."""
 
-MAX_HEADER_CHARS = 1024
+MAX_HEADER_BYTES = 1024
+"""Station and frame id together must fit a key of the database's index (2704 bytes)."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -192,8 +193,8 @@ def _header_texts(headers: Headers) -> dict[str, str]:
             text = bytes(raw).decode("utf-8")
         except UnicodeDecodeError as exc:
             raise _malformed(name, repr(bytes(raw)[:40]), "expected UTF-8 text") from exc
-        if "\x00" in text or (len(text) > MAX_HEADER_CHARS and name != "ce_parameters"):
-            raise _malformed(name, text[:40], f"expected at most {MAX_HEADER_CHARS} characters and no NUL")
+        if "\x00" in text or (len(raw) > MAX_HEADER_BYTES and name != "ce_parameters"):
+            raise _malformed(name, text[:40], f"expected at most {MAX_HEADER_BYTES} bytes and no NUL")
         texts[name] = text
     return texts
 

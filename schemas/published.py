@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.alert import ALERT_SCHEMA, Alert
 from schemas.errors import DeadLetterReason
-from schemas.frame import FRAME_TYPE, MAGIC, MAX_HEADER_CHARS, SPEC_VERSION
+from schemas.frame import FRAME_TYPE, MAGIC, MAX_HEADER_BYTES, SPEC_VERSION
 from schemas.verdict import VERDICT_SCHEMA, Verdict
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -78,7 +78,7 @@ def schema_text(name: str) -> str:
 
 
 def _text(description: str, **more: object) -> Schema:
-    return {"type": "string", "minLength": 1, "maxLength": MAX_HEADER_CHARS, "description": description, **more}
+    return {"type": "string", "minLength": 1, "maxLength": MAX_HEADER_BYTES, "description": description, **more}
 
 
 _FRAME_HEADERS: Schema = {
