@@ -9,10 +9,12 @@ import typer
 from deploy.commands import (
     activate,
     alerts,
+    bench,
     bundle,
     camera,
     dead_letters,
     demo,
+    doctor,
     history,
     inspect,
     migrate,
@@ -40,10 +42,12 @@ app.command("train")(train.train)
 app.command("worker")(worker.worker)
 app.command("inspect")(inspect.inspect)
 app.command("activate")(activate.activate)
+app.command("bench")(bench.bench)
 app.command("watch")(watch.watch)
 app.command("history")(history.history)
 app.command("review")(review.review)
 app.command("schema")(schema.schema)
+app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -130,7 +130,7 @@ class _Training(threading.Thread):
     def run(self) -> None:
         try:
             if not _is_usable(self._bundle_path):
-                _train(self._bundle_path)
+                train_plate(self._bundle_path)
         except Exception as error:  # handed to the main thread by result()
             self._error = error
 
@@ -153,7 +153,8 @@ def _is_usable(path: Path) -> bool:
         return False
 
 
-def _train(bundle_path: Path) -> None:
+def train_plate(bundle_path: Path) -> None:
+    """Train the demo's recipe from rendered good parts."""
     from pipeline.bundling import train_bundle
     from pipeline.good_parts import picture_paths
     from pipeline.plate import write_good_parts
