@@ -18,7 +18,7 @@ from agents.spool import SpoolRecord
 from schemas.frame import Frame, encode_headers
 
 _LATEST_CATCH_UP_S = 1.0
-_SHOW_EVERY_S = 0.25
+_SHOW_EVERY_S = 0.2
 
 
 class FrameIdentity(StrEnum):
@@ -178,11 +178,12 @@ def run_camera(
 ) -> CameraReport:
     """Send what `source` yields until it ends, `shutter.count` is reached or `shutter.stop` is set.
 
-    Args: publisher: closed on return; notice: told each refusal; show: told the progress after every shot.
+    Args: publisher: closed on return; notice: told each refusal; show: told the progress five times a second and at the end.
     Raises: SetupError when the broker refuses this camera from the start.
     """
     camera, started_s = Camera(settings), time.monotonic()
     n_captured = n_refused_shots = 0
+    shown_s = -_SHOW_EVERY_S
 
     def show_progress() -> None:
         show(Progress(n_captured, n_refused_shots, time.monotonic() - started_s, publisher.state))
@@ -199,7 +200,10 @@ def run_camera(
                     publisher.publish(record_of(frame), shutter.stop)
                 except FrameRefusedError as refused:
                     notice(f"refused frame {frame.sequence} ({shot.unit_id or 'no unit id'}): {refused}")
-            show_progress()
+            if time.monotonic() - shown_s >= _SHOW_EVERY_S:
+                shown_s = time.monotonic()
+                show_progress()
+        show_progress()
     finally:
         final = _drain(publisher, shutter, show_progress)
     seconds = time.monotonic() - started_s
