@@ -178,7 +178,7 @@ def run_camera(
 ) -> CameraReport:
     """Send what `source` yields until it ends, `shutter.count` is reached or `shutter.stop` is set.
 
-    Args: publisher: closed on return; notice: told each refusal; show: told the progress five times a second and at the end.
+    Args: publisher: closed on return; notice: told each refusal; show: told the progress, five times a second.
     Raises: SetupError when the broker refuses this camera from the start.
     """
     camera, started_s = Camera(settings), time.monotonic()
