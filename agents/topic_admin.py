@@ -77,6 +77,26 @@ def topic_states(access: BrokerAccess, specs: Sequence[TopicSpec]) -> tuple[Topi
         return _states(admin, specs)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """The cluster as it is."""
+
+    n_brokers: int
+    max_message_bytes: int
+
+
+def broker_state(access: BrokerAccess) -> BrokerState:
+    """How many brokers there are, and the largest message the first takes. Raises: SetupError, TransientError."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    with _admin(access) as admin:
+        brokers = admin.describe_cluster()["brokers"]
+        node = str(brokers[0]["broker_id"])
+        wanted = [ConfigResource(ConfigResourceType.BROKER, node, ["message.max.bytes"])]
+        configs = admin.describe_configs(wanted, config_filter="all")["broker"]
+        return BrokerState(len(brokers), int(configs[node]["message.max.bytes"]["value"]))
+
+
 def faults(states: Sequence[TopicState], specs: Sequence[TopicSpec]) -> list[str]:
     """One sentence, with its remedy, for each topic of `specs` that is missing or too small in `states`."""
     by_name = {state.name: state for state in states}
