@@ -79,6 +79,15 @@ class LineProcess:
         """Process ids by name, as of now."""
         return dict(json.loads((self._state_dir / "pids.json").read_text()))
 
+    def wait_for_recipes(self, n: int, timeout_s: float = 90.0) -> None:
+        """Wait until every inspect worker has `n` recipes in force, as it says in its log."""
+        said = f": {n} recipes in force"
+        deadline_s = time.monotonic() + timeout_s
+        for path in sorted((self._state_dir / "logs").glob("inspect-*.jsonl")):
+            while said not in path.read_text():
+                assert time.monotonic() < deadline_s, f"{path.name} has not {n} recipes in force:\n{self.logs()}"
+                time.sleep(0.2)
+
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a question asked to the line's database."""
         with psycopg.connect(self.postgres) as connection:

@@ -81,7 +81,7 @@ def acknowledged(camera: subprocess.Popen[str], timeout_s: float) -> int:
     """Frames the broker acknowledged to `camera`, from its JSON summary."""
     out, _ = camera.communicate(timeout=timeout_s)
     report: dict[str, Any] = json.loads(out)
-    return int(report["acknowledged"])
+    return int(report["n_acknowledged"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_kill_minus_nine_of_workers_broker_and_database_loses_and_doubles_nothin
     with LineProcess(tmp_path, "--workers", "2") as line:
         for station in STATIONS:
             put_in_force(line.postgres, tmp_path / "bundles", plate_bundle, station)
-        time.sleep(5)
+        line.wait_for_recipes(len(STATIONS))
         killer = Killer(line, plan)
         cameras = [start_camera(line, tmp_path / str(i), s, plan.n_frames // 2) for i, s in enumerate(STATIONS)]
         killer.start()
