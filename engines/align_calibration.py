@@ -19,6 +19,8 @@ from schemas.verdict import AlignmentStatus
 _TAIL = 10.0
 _BEYOND = 2.5
 _LEAST_LIMIT, _MOST_LIMIT = 0.1, 0.5
+_FILLED_INSIDE = 0.75
+"""Of a part that fills the picture, some leaves it at every move."""
 _LEAST_TRUST, _MOST_TRUST = 8, 64
 
 
@@ -69,6 +71,8 @@ def calibrate_alignment(
         "pixel_aspect": aspect,
         "mask_png": free.mask_png,
     }
+    if aligner.mask.all():
+        update["min_inside"] = min(asked.min_inside, _FILLED_INSIDE)
     if narrow and asked.motion != "none":
         update |= _capture_range(aligner, kept, asked, (width, height))
     return AlignSettings.model_validate(asked.model_dump() | update)

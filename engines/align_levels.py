@@ -15,11 +15,11 @@ from engines.geometry import Size
 
 F32 = NDArray[np.float32]
 
-_COARSEST_PX = 80
-_MOST_PIXELS = (8192, 4096, 2048)
+_COARSEST_PX = 48
+_MOST_PIXELS = (16384, 4096, 2048)
 """Of the finest level, the next, and all coarser ones: the strongest edges carry what there is to know."""
 
-_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+_BLUR = np.array([0.0295, 0.2354, 0.4702, 0.2354, 0.0295], np.float32)  # Gaussian, 0.85 px
 _SLACK_PX = 0.8
 
 
@@ -42,7 +42,7 @@ class Level:
     scale: NDArray[np.float64]
 
     def refine(self, image: F32, warps: NDArray[np.float64], steps: int, tolerance_px: float) -> NDArray[np.float64]:
-        """Better `warps` (k, 2, 3) in place; returns (k,) correlations, -1 where it failed. See `refine_all`."""
+        """Better `warps` (k, 2, 3) in place; returns (k,) agreements, -1 where it failed. See `refine_all`."""
         return refine_all(
             image,
             self.xs,
@@ -60,14 +60,12 @@ class Level:
 
 
 def smooth(grey: NDArray[np.uint8] | NDArray[np.uint16] | F32) -> F32:
-    """`grey` (h, w) as float32, blurred by one pixel's standard deviation.
+    """`grey` (h, w) as float32, blurred by 0.85 pixels' standard deviation.
 
-    What a camera's square pixels alias at sharp edges shifts the pose by up to 0.03 px; this takes two thirds
-    of it away and costs nothing in noise, for the steepest-descent images are as smooth.
+    What a camera's square pixels alias at sharp edges shifts the pose by up to 0.03 px; this takes more than half
+    of it away. Blurring more would lose to noise what it gains.
     """
-    return np.asarray(
-        cv2.sepFilter2D(grey, cv2.CV_32F, _BINOMIAL, _BINOMIAL, borderType=cv2.BORDER_REPLICATE), np.float32
-    )
+    return np.asarray(cv2.sepFilter2D(grey, cv2.CV_32F, _BLUR, _BLUR, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def halve(grey: F32) -> F32:
@@ -85,7 +83,7 @@ def pyramid(base: F32, n_levels: int) -> list[F32]:
 
 
 def build_levels(base: F32, trust: F32, settings: AlignSettings) -> tuple[Level, ...]:
-    """Levels of the smoothed template `base` (H, W), finest first, down to at most 80 pixels a side.
+    """Levels of the smoothed template `base` (H, W), finest first, down to at most 48 pixels a side.
 
     Args: trust: (H, W) in 0 to 1: how far a pixel belongs to the part and looks the same on every part.
     """

@@ -19,6 +19,8 @@ _N_KEPT = 4
 _ROUGH_MARGIN = 0.3
 _COARSE_MARGIN = 0.05
 _FINE_MARGIN = 0.02
+_STOP_PX = (0.002, 0.02)
+"""Shortest step of the finest level, and of the others, in their own pixels."""
 _SAME_PX = 2.0
 _TURNED_DEG = 8.0
 _LEAST_LIKENESS = 0.85
@@ -29,7 +31,7 @@ class PoseFinder:
     """Everything computed from one template to find its part. Poses are template px -> frame px at working size.
 
     `symmetries` (s, 2, 3): turns after which the template looks much like itself, without the identity.
-    `likeness` (s,): normalised correlation of the template with itself so turned.
+    `likeness` (s,): agreement of the template with itself so turned.
     """
 
     settings: AlignSettings
@@ -50,23 +52,31 @@ class PoseFinder:
         best: Transform = poses[chosen]
         return best
 
+    def refine(self, base: F32, start: Transform) -> Transform:
+        """`start` brought onto the part in the smoothed frame `base`, level by level: what follows the search."""
+        pictures = pyramid(base, len(self.levels))
+        poses = np.array(start[None], np.float64)
+        for index in range(len(self.levels) - 1, -1, -1):
+            self.levels[index].refine(pictures[index], poses, 12, _STOP_PX[index > 0])
+        refined: Transform = poses[0]
+        return refined
+
     def _candidates(self, base: F32, n_starts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(k, 2, 3) refined poses in the smoothed frame `base` and their (k,) correlations, best first."""
+        """(k, 2, 3) refined poses in the smoothed frame `base` and their (k,) agreements, best first."""
         pictures = pyramid(base, len(self.levels))
         poses = search(self.bank, pictures[-1], n_starts)
         n_kept = _N_KEPT if n_starts == _N_STARTS else n_starts
-        scores = self.levels[-1].refine(pictures[-1], poses, 4, 0.05)
-        poses, scores = self._keep(poses, scores, _ROUGH_MARGIN, n_kept)
-        scores = self.levels[-1].refine(pictures[-1], poses, 10, 0.05)
-        poses, scores = self._keep(poses, scores, _COARSE_MARGIN, n_kept)
-        if len(poses) and len(self.symmetries):
-            turned = np.stack([compose(poses[0], turn) for turn in self.symmetries])
-            again = self.levels[-1].refine(pictures[-1], turned, 10, 0.05)
-            joined = np.concatenate((poses, turned)), np.concatenate((scores, again))
-            poses, scores = self._keep(*joined, _COARSE_MARGIN, n_kept + len(turned))
-        for index in range(len(self.levels) - 2, -1, -1):
-            scores = self.levels[index].refine(pictures[index], poses, 12, 0.02 if index else 0.002)
-            poses, scores = self._keep(poses, scores, _FINE_MARGIN, n_kept)
+        coarsest = len(self.levels) - 1
+        margins = {coarsest: _ROUGH_MARGIN, coarsest - 1: _COARSE_MARGIN}
+        scores = np.empty(0)
+        for index in range(coarsest, -1, -1):
+            if index == coarsest - 1 and len(poses) and len(self.symmetries):
+                turned = np.stack([compose(poses[0], turn) for turn in self.symmetries])
+                poses, n_kept = np.concatenate((poses, turned)), n_kept + len(turned)
+            scores = self.levels[index].refine(
+                pictures[index], poses, 6 if index == coarsest else 12, _STOP_PX[index > 0]
+            )
+            poses, scores = self._keep(poses, scores, margins.get(index, _FINE_MARGIN), n_kept)
         return poses, scores
 
     def _keep(

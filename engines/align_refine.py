@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_sampling import F32, F64, correlation, moments, sample, spread
+from engines.align_sampling import F32, F64, moments, sample, spread
 from engines.kernel import kernel
 
 _BLOCK = 1024
@@ -184,6 +184,43 @@ def refine(
 
 
 @kernel
+def agreement(template: F32, values: F32, inside: F32, trust: F32) -> float:
+    """How well two pictures of (n,) pixels agree, 0 to 1, however bad a minority of the pixels is; -1 if not at all.
+
+    The trusted mean of 1 / (1 + (r / c)^2), r the residual in the template's grey levels after a robust gain and bias,
+    c three tenths of the template's deviation; pixels outside the frame agree with nothing.
+    """
+    total = everything = np.float32(0.0)
+    weight = np.empty(template.size, np.float32)
+    for i in range(template.size):
+        weight[i] = inside[i] * trust[i]
+        everything += trust[i]
+    n, st, sv, stt, _, stv = moments(template, values, weight)
+    variance = stt / n - (st / n) ** 2 if n >= 16 else 0.0
+    if not variance > 0.05:
+        return -1.0
+    gain = (stv - st * sv / n) / (n * variance)
+    bias = (sv - gain * st) / n
+    for _ in range(2):
+        if not gain > 1e-3:
+            return -1.0
+        cut = np.float32(0.3 * np.sqrt(variance) * gain)
+        g, b, one = np.float32(gain), np.float32(bias), np.float32(1.0)
+        total = np.float32(0.0)
+        for i in range(template.size):
+            r = (values[i] - g * template[i] - b) / cut
+            weight[i] = inside[i] * trust[i] / (one + r * r)
+            total += weight[i]
+        n, st, sv, stt, _, stv = moments(template, values, weight)
+        known = stt / n - (st / n) ** 2 if n >= 16 else 0.0
+        if not known > 0.05:
+            return -1.0
+        gain = (stv - st * sv / n) / (n * known)
+        bias = (sv - gain * st) / n
+    return float(total / everything)
+
+
+@kernel
 def refine_all(
     image: F32,
     xs: F32,
@@ -201,20 +238,19 @@ def refine_all(
     """Refine every one of `warps` (k, 2, 3), in place, at one level; they are in working pixels.
 
     Args: scale: (sx, sy) of the level's pixels per working pixel. The others as in `refine`.
-    Returns: (k,) normalised correlation of each at this level times the share of its pixels inside; -1 for
-        those that could not be refined, which keep their start.
+    Returns: (k,) the `agreement` of each at this level; -1 for those that could not be refined, which keep
+        their start.
     """
     scores = np.full(warps.shape[0], -1.0)
     values, inside = np.empty(xs.size, np.float32), np.empty(xs.size, np.float32)
+    template = regressors[regressors.shape[0] - 2]
     for k in range(warps.shape[0]):
         warp = warps[k].copy()
         _rescale(warp, scale[0], scale[1])
         if refine(image, xs, ys, regressors, steep, trust, place, warp, max_steps, tolerance_px, slack_px) <= 0:
             continue
-        count = sample(image, xs, ys, warp, values, inside)
-        for i in range(xs.size):
-            inside[i] *= trust[i]
-        scores[k] = correlation(regressors[regressors.shape[0] - 2], values, inside) * count / xs.size
+        sample(image, xs, ys, warp, values, inside)
+        scores[k] = agreement(template, values, inside, trust)
         _rescale(warp, 1.0 / scale[0], 1.0 / scale[1])
         warps[k] = warp
     return scores
