@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
@@ -19,6 +18,7 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
+from agents.broker_address import bootstrap_servers, reach
 from agents.closing_socket import DIRECT
 from agents.spool import SpoolRecord
 from schemas.errors import SetupError, TransientError
@@ -27,7 +27,6 @@ from schemas.topics import MAX_MESSAGE_BYTES
 BATCH_BYTES = 1024 * 1024
 DEFAULT_LINGER_MS = 5
 _FOR_EVER_MS = 2**31 - 1
-_CONNECT_S = 3.0
 _BURIAL_S = 60.0
 
 OnAcknowledged = Callable[[], None]
@@ -76,8 +75,8 @@ class KafkaFrameProducer:
 
     def __init__(self, client_options: Mapping[str, Any], topic: str, linger_ms: int = DEFAULT_LINGER_MS) -> None:
         self._topic = topic
-        servers = _servers(client_options)
-        _reach(servers)
+        servers = bootstrap_servers(client_options)
+        reach(servers)
         try:
             self._producer = KafkaProducer(
                 **client_options,
@@ -143,25 +142,3 @@ class KafkaFrameProducer:
             raise TransientError(
                 f"the broker at {servers} has no topic {self._topic!r} yet: start the line (sightline up) or create it"
             ) from exc
-
-
-def _servers(client_options: Mapping[str, Any]) -> list[str]:
-    servers = client_options.get("bootstrap_servers", "")
-    listed = servers.split(",") if isinstance(servers, str) else [str(server) for server in servers]
-    return [server.strip() for server in listed if server.strip()]
-
-
-def _reach(servers: list[str]) -> None:
-    """Fail fast, and with the system's own words, when no bootstrap server accepts a connection."""
-    reasons = []
-    for server in servers:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdigit():
-            raise SetupError(f"broker address {server!r} is not host:port: correct --kafka or SIGHTLINE_KAFKA_URL")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-        except OSError as exc:
-            reasons.append(f"{server}: {exc.strerror or exc}")
-        else:
-            return
-    raise TransientError(f"no broker can be reached ({'; '.join(reasons)})")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.options import KafkaOption, StateOption, settings_of
+
 if TYPE_CHECKING:
     from agents.camera import CameraSettings, Shutter
     from agents.frame_sources import FrameSource, SimulatorSettings
@@ -28,8 +30,8 @@ def camera(
     fps: Annotated[float | None, typer.Option(min=0.001, help="Frames per second; else as fast as it goes.")] = None,
     count: _Count = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again when folder or video end.")] = False,
-    kafka: Annotated[str | None, typer.Option(help="host:port of Kafka; else the line run in --state.")] = None,
-    state: Annotated[Path | None, typer.Option(help="Folder of the line's state; the spool lies in it.")] = None,
+    kafka: KafkaOption = None,
+    state: StateOption = None,
     lot: Annotated[str | None, typer.Option(help="Lot, batch or carrier the parts belong to.")] = None,
     identity: Annotated[
         str, typer.Option("--id", help="boot: each shot is a new frame. content: the same picture is the same frame.")
@@ -69,13 +71,11 @@ def camera(
     from agents.frame_sources import SimulatorSettings
     from deploy.camera_display import CameraDisplay
     from deploy.camera_setup import MEGABYTE, CameraDelivery, open_publisher
-    from deploy.settings import load_settings
 
     who = _identity(source, product, lot, identity)
     simulated = SimulatorSettings(seed, size_px, defect_rate, scratch_from, scratch_rate)
     frames = _source(folder, video, simulate, loop=loop, encode=encode, simulated=simulated)
-    given = {"kafka_url": kafka, "state_dir": state}
-    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    settings = settings_of(kafka=kafka, state=state)
     delivery = CameraDelivery(spool_mb * MEGABYTE, linger_ms, claims, waits=fps is None)
     shutter = _shutter(fps, count, drain_s)
     with CameraDisplay(Console(stderr=True), who.station, frames.description) as display:
