@@ -114,6 +114,8 @@ class Inspector:
         self._mapper = ScoreMapper.build(
             bundle.manifest.score, bundle.manifest.input_size_px, (grid.shape[2], grid.shape[3])
         )
+        ready = self._mapper.map(grid[0, 0], np.ones((height, width), np.bool_))  # compiles its kernels
+        self._mapper.frame_score(ready)
         self._fixed: tuple[tuple[Box, ...], NDArray[np.bool_] | None] = ((), self._foreground)
 
     @property
@@ -182,7 +184,7 @@ class Inspector:
     def _infer(self, frames: Sequence[_Ready]) -> list[NDArray[np.float32] | Refusal]:
         """A (h, w) score grid a frame, or why the model cannot judge it."""
         try:
-            return [grid[0] for grid in self._engine.infer(np.stack([frame.prepared.tensor for frame in frames]))]
+            return [grid[0] for grid in self._engine.infer(_batch(frames))]
         except NonFiniteScores as fault:
             if len(frames) == 1:
                 return [Refusal(DeadLetterReason.ENGINE_FAULT, str(fault))]
@@ -237,6 +239,14 @@ class Inspector:
                 fixed[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = False
             self._fixed = (ignore_px, fixed)
         return self._fixed[1]
+
+
+def _batch(frames: Sequence[_Ready]) -> NDArray[np.uint8]:
+    """(N, 3, H, W) uint8."""
+    batch = np.empty((len(frames), *frames[0].prepared.tensor.shape), np.uint8)
+    for i, frame in enumerate(frames):
+        batch[i] = frame.prepared.tensor
+    return batch
 
 
 def _uninspected(reason: Reason, detail: str, placed: Placed | None, at: _Measured) -> Inspection:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from engines.align import Aligner
 from engines.align_settings import AlignSettings
 from engines.bundle import Bundle
-from engines.geometry import Transform, resize_transform, valid_mask, warp_to_template
+from engines.geometry import Transform, resize_transform, warp_to_template
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, Picture
+from pipeline.frame_edge import fill_outside
 from schemas.verdict import Alignment, AlignmentStatus
 
 Colour = Literal["grey", "rgb"]
@@ -107,12 +108,8 @@ class Preparation:
     def warp(self, picture: Picture, transform: Transform) -> Prepared:
         """Resample the whole frame onto the template, once."""
         source = picture.colour if picture.colour is not None else picture.grey
-        pixels = np.asarray(warp_to_template(source, transform, self.input_size_px), np.uint8)
-        valid: NDArray[np.bool_] | None = valid_mask(transform, self.input_size_px, picture.size_px)
-        if valid is not None and valid.all():
-            valid = None
-        if valid is not None:
-            pixels[~valid] = self.template[~valid]
+        pixels = np.ascontiguousarray(warp_to_template(source, transform, self.input_size_px), np.uint8)
+        valid = fill_outside(pixels, self.template, transform, picture.size_px)
         if pixels.ndim == 2:
             return Prepared(np.broadcast_to(pixels, (3, *pixels.shape)), pixels, valid, transform)
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -1,8 +1,8 @@
 """From a score grid to a score map and a frame score: one definition for calibration, evaluation and the line.
 
 The score map is the grid, upsampled by linear interpolation between cell centres and smoothed by a
-Gaussian. Both are linear and separable, so the map is ``rows @ grid @ columns.T`` with two small matrices
-made once. Cells that may not be scored (outside the frame, ignored, background) take no part: the map is
+Gaussian. Both are linear and separable, so the map is the grid spread by two small tables of weights, made
+once. Cells that may not be scored (outside the frame, ignored, background) take no part: the map is
 then the normalised sum over the others. The frame score is a robust maximum: the greatest score that at
 least `robust_area_px` pixels reach.
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.manifest import ScoreSettings
+from pipeline.score_kernels import count_tiles, spread, spread_scored
 
 UNSCORED = -np.inf
 """Value of the score map where nothing may be scored."""
@@ -25,12 +25,20 @@ _LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Spread:
+    """How the cells of one axis spread over its pixels: `weights` (n, N) float32, `reach` (n, 2) first and end."""
+
+    weights: NDArray[np.float32]
+    reach: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoreMapper:
-    """Makes score maps of one size. `rows` (H, h), `columns` (W, w) float32."""
+    """Makes score maps of one size."""
 
     settings: ScoreSettings
-    rows: NDArray[np.float32]
-    columns: NDArray[np.float32]
+    rows: _Spread
+    columns: _Spread
 
     @classmethod
     def build(cls, settings: ScoreSettings, input_size_px: tuple[int, int], grid_shape: tuple[int, int]) -> ScoreMapper:
@@ -44,23 +52,18 @@ class ScoreMapper:
         Args: scored: (H, W) bool, pixels that may be scored; None: all.
         Returns: (H, W) float32, `UNSCORED` where `scored` is False.
         """
+        whole = np.ascontiguousarray(grid, np.float32)
+        tables = (self.rows.weights, self.rows.reach, self.columns.weights, self.columns.reach)
         if scored is None:
-            return np.asarray(self.rows @ grid @ self.columns.T, np.float32)
-        cells = self.cells(scored)
-        weight = self.rows @ cells @ self.columns.T
-        total = self.rows @ (grid * cells) @ self.columns.T
-        reached = scored & (weight > _LEAST_WEIGHT)
-        return np.where(reached, total / np.maximum(weight, _LEAST_WEIGHT), np.float32(UNSCORED)).astype(np.float32)
+            return spread(whole, *tables)
+        return spread_scored(whole, self.cells(scored), *tables, np.ascontiguousarray(scored), _LEAST_WEIGHT, UNSCORED)
 
     def cells(self, scored: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(h, w) float32: 1 where at least half of the tile around a cell's centre may be scored, else 0."""
-        height, width = scored.shape
-        stride, origin = self.settings.grid_stride_px, self.settings.grid_origin_px
-        side = max(1, round(stride))
-        share = cv2.boxFilter(scored.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_REPLICATE)
-        y = np.clip(np.rint(origin + stride * np.arange(self.rows.shape[1])).astype(int), 0, height - 1)
-        x = np.clip(np.rint(origin + stride * np.arange(self.columns.shape[1])).astype(int), 0, width - 1)
-        return np.asarray(share[np.ix_(y, x)] >= 0.5, np.float32)
+        shape = (len(self.rows.weights), len(self.columns.weights))
+        return count_tiles(
+            np.ascontiguousarray(scored), self.settings.grid_stride_px, self.settings.grid_origin_px, shape
+        )
 
     def frame_score(self, score_map: NDArray[np.float32], min_area_px: int = 1) -> float:
         """The greatest score that at least max(`robust_area_px`, `min_area_px`) pixels of the map reach.
@@ -70,8 +73,11 @@ class ScoreMapper:
         n = max(self.settings.robust_area_px, min_area_px)
         if n > score_map.size:
             return UNSCORED
-        flat = score_map.ravel()
-        return float(np.partition(flat, flat.size - n)[flat.size - n])
+        highest = score_map
+        if n <= len(score_map):  # so many rows reach their own maximum: nothing below the n-th of these counts
+            of_rows = score_map.max(axis=1)
+            highest = score_map[score_map >= np.partition(of_rows, of_rows.size - n)[of_rows.size - n]]
+        return float(np.partition(highest, highest.size - n, axis=None)[highest.size - n])
 
 
 def scored_pixels(
@@ -87,26 +93,22 @@ def scored_pixels(
     return valid if fixed is None else valid & fixed
 
 
-def _spread(settings: ScoreSettings, n_px: int, n_cells: int) -> NDArray[np.float32]:
-    return _spread_matrix(settings.grid_stride_px, settings.grid_origin_px, settings.smooth_sigma_px, n_px, n_cells)
-
-
-@lru_cache(maxsize=16)
-def _spread_matrix(stride: float, origin: float, sigma: float, n_px: int, n_cells: int) -> NDArray[np.float32]:
-    """(n_px, n_cells): each row holds the weights, summing to 1, of the cells in one pixel of the map."""
-    place = np.clip((np.arange(n_px) - origin) / stride, 0, n_cells - 1)
+def _spread(settings: ScoreSettings, n_px: int, n_cells: int) -> _Spread:
+    """Each pixel of the map is a weighted mean of cells: linear between their centres, then smoothed."""
+    place = np.clip((np.arange(n_px) - settings.grid_origin_px) / settings.grid_stride_px, 0, n_cells - 1)
     lower = np.minimum(place.astype(int), max(n_cells - 2, 0))
     part = place - lower
     linear = np.zeros((n_px, n_cells))
     linear[np.arange(n_px), lower] = 1 - part
     if n_cells > 1:
         linear[np.arange(n_px), lower + 1] = part
-    if sigma > 0:
-        reach = math.ceil(4 * sigma)
-        distance = np.arange(-reach, reach + 1)
-        kernel = np.exp(-0.5 * (distance / sigma) ** 2)
-        padded = np.pad(linear, ((reach, reach), (0, 0)), mode="edge")
+    if settings.smooth_sigma_px > 0:
+        reach_px = math.ceil(4 * settings.smooth_sigma_px)
+        kernel = np.exp(-0.5 * (np.arange(-reach_px, reach_px + 1) / settings.smooth_sigma_px) ** 2)
+        padded = np.pad(linear, ((reach_px, reach_px), (0, 0)), mode="edge")
         linear = sum(weight * padded[i : i + n_px] for i, weight in enumerate(kernel / kernel.sum()))
-    spread = np.ascontiguousarray(linear, np.float32)
-    spread.setflags(write=False)
-    return spread
+    weights = np.ascontiguousarray(linear.T, np.float32)
+    reached = weights > 0
+    ends = n_px - reached[:, ::-1].argmax(axis=1)
+    reach = np.stack((reached.argmax(axis=1), np.where(reached.any(axis=1), ends, 0)), axis=1)
+    return _Spread(weights, np.ascontiguousarray(reach, np.int64))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from engines.align_settings import AlignSettings
+from engines.geometry import motion, valid_mask
 from pipeline.decode import Picture
+from pipeline.frame_edge import fill_outside
 from pipeline.preparation import Preparation
 from schemas.verdict import AlignmentStatus
 from tests.pipeline.frames import FRAME_PX, TEMPLATE_PX, plate_bundle, plate_frame, template
@@ -63,3 +65,16 @@ def test_colour_reaches_the_model_as_rgb() -> None:
 def test_a_template_that_does_not_suit_its_colour_is_an_error() -> None:
     with pytest.raises(ValueError, match="needs 3 dimensions"):
         Preparation.build(template(), "rgb", None)
+
+
+@pytest.mark.parametrize("pose", [(0, 0, 0), (30, -20, 15), (-50, 40, 130)])
+@pytest.mark.parametrize("n_channels", [0, 3])
+def test_the_edge_of_the_frame_is_that_of_the_geometry(pose: tuple[float, float, float], n_channels: int) -> None:
+    transform = motion(FRAME_PX, TEMPLATE_PX, *pose)
+    shape = (TEMPLATE_PX[1], TEMPLATE_PX[0], n_channels) if n_channels else TEMPLATE_PX[::-1]
+    pixels, golden = np.zeros(shape, np.uint8), np.full(shape, 9, np.uint8)
+    expected = valid_mask(transform, TEMPLATE_PX, FRAME_PX)
+    valid = fill_outside(pixels, golden, transform, FRAME_PX)
+    np.testing.assert_array_equal(expected if valid is None else valid, expected)
+    assert (valid is None) == expected.all()
+    np.testing.assert_array_equal(pixels.reshape(*TEMPLATE_PX[::-1], -1)[:, :, 0], np.where(expected, 0, 9))
