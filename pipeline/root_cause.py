@@ -158,6 +158,14 @@ class RootCause:
         self.runs = []
         return closed
 
+    def retire(self, at: datetime) -> list[Alert]:
+        """Close every open alert, because this recipe revision is no longer in force. Returns: their records."""
+        for run in self.runs:
+            run.state = AlertState.CLEARED
+        records = [self._record(run, at) for run in self.runs]
+        self.runs = []
+        return records
+
     def to_bytes(self) -> bytes:
         """The state without its window's pixels and its baseline; the same state always gives the same bytes."""
         from pipeline.root_cause_state import dump_root_cause
@@ -183,7 +191,7 @@ class RootCause:
         """sha256 (hex) of the window's frames, oldest first."""
         digest = hashlib.sha256()
         for slot in self.window.slots():
-            digest.update(self.window.frame(slot).tobytes())
+            digest.update(self.window.slot(slot).picture.tobytes())
         return digest.hexdigest()
 
     def _follow(self, header: AlignedHeader) -> None:
@@ -292,7 +300,7 @@ class RootCause:
     def _confirm(self, keep_picture: Callable[[bytes], str] | None) -> list[Run]:
         waiting = [run for run in self.runs if run.gradient_map is None and run.clean_frames == 0]
         if self.baseline is None and self.window.n_frames == self.settings.frames and not self.runs:
-            self.baseline = learn_baseline([self.window.frame(slot) for slot in self.window.slots()])
+            self.baseline = learn_baseline([self.window.slot(slot).picture for slot in self.window.slots()])
         if not waiting or self.baseline is None:
             return []
         strength = deviation(self.window.twice_median(), self.window.n_frames, self.baseline)
@@ -310,7 +318,7 @@ class RootCause:
                 far = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
                 run.box_px = (x, y, int(far[0]) - x, int(far[1]) - y)
             if keep_picture is not None and found:
-                ground = self.template if self.template is not None else self.window.frame(self.window.last_slot)
+                ground = self.template if self.template is not None else self.window.slot(self.window.last_slot).picture
                 caption = f"{self.product}  since {run.first_sequence}  {run.n_hits} of {run.n_frames} parts"
                 run.gradient_map = keep_picture(draw_mark(ground, strength, CONFIRM_NOISE, [run.box_px], caption))
             if run.state is AlertState.SUSPECTED:

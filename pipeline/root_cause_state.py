@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.gradient_map import Baseline
-from pipeline.rolling_median import Picture, RollingMedian
+from pipeline.rolling_median import Picture, RollingMedian, Slot
 from pipeline.root_cause import RootCause, Run, Seen
 from schemas.alert import AlertState, Cause
 from schemas.aligned import AlignedHeader
@@ -72,7 +72,7 @@ def load_root_cause(
     absent = [slot for slot in wanted if slot not in slots]
     if absent:
         raise SetupError(f"window slots {absent} of {header.station} / {header.product} are missing")
-    window.restore({s: np.frombuffer(slots[s], dtype).reshape(shape) for s in wanted}, int(held["next_slot"]))
+    window.restore({s: Slot(np.frombuffer(slots[s], dtype).reshape(shape)) for s in wanted}, int(held["next_slot"]))
     state = RootCause(header, (int(held["grid_shape"][0]), int(held["grid_shape"][1])), window)
     state.baseline, state.template = baseline, template
     state.n_frames, state.n_lost = int(held["n_frames"]), int(held["n_lost"])
