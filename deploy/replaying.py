@@ -12,7 +12,7 @@ from agents.records.dead_letter_reading import LetterId, load_dead_letter, mark_
 from agents.replay import Replayer
 from deploy.addresses import with_kafka
 from deploy.commands.progress import ConsoleProgress
-from deploy.kafka_clients import kafka_python_options
+from deploy.kafka_clients import aiokafka_options
 from deploy.settings import Settings
 from schemas.errors import InputError
 
@@ -31,7 +31,7 @@ def replay(
         _sum_up(f"{len(letters)} would be sent" if letters else "nothing to replay")
         return 0
     n_failed = 0
-    with Replayer(kafka_python_options(with_kafka(settings))) as replayer, ConsoleProgress() as progress:
+    with Replayer(aiokafka_options(with_kafka(settings))) as replayer, ConsoleProgress() as progress:
         for n_done, letter_id in enumerate(letters, 1):
             n_failed += not _replay_one(replayer, conn, letter_id, say)
             progress("replay", n_done, len(letters))
