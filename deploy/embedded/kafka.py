@@ -21,10 +21,13 @@ from schemas.topics import MAX_DEAD_LETTER_BYTES
 
 SERVICE = "kafka"
 _FORMAT_TIMEOUT_S = 60.0
+# C1 alone (TieredStopAtLevel=1): a start takes 2.5 s of CPU instead of 4.2 and 163 MB instead of 215; 35,000 frames of
+# 60 kB took no more CPU than with C2.
 _JVM = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "--sun-misc-unsafe-memory-access=allow",
