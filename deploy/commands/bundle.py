@@ -126,17 +126,17 @@ def compile_(
         BackendName.AUTO
     ),
     out: Annotated[
-        Path | None, typer.Option(help="Folder for compiled engines; the state folder's `plans` when absent.")
+        Path | None, typer.Option(help="Folder for compiled engines; Sightline's cache folder when absent.")
     ] = None,
 ) -> None:
     """Build the engine for this machine ahead of time and keep it, so that a worker starts without waiting for it."""
-    from deploy.settings import load_settings
+    from deploy.engine_cache import engine_cache
     from engines.bundle import Bundle
     from engines.engine import load_backend
     from schemas.errors import SetupError
 
     opened = Bundle.open(bundle)
-    folder = out or load_settings().state_dir / "plans"
+    folder = out or engine_cache()
     wanted = [backend.value] if backend is not BackendName.AUTO else ["tensorrt", "openvino"]
     n_built = 0
     for name in wanted:

@@ -66,13 +66,12 @@ def inspect(
     A JSON line is a `sightline.verdict.v1` whose `frame_id` is the path; for a picture that cannot be decoded it is
     {"frame_id": ..., "refused": {"reason": ..., "detail": ...}}, which on the line would be a dead letter.
     """
-    from deploy.settings import load_settings
+    from deploy.engine_cache import engine_cache
     from engines.bundle import Bundle
     from pipeline.inspection import Inspector
 
     paths = picture_files(pictures)
-    plans = load_settings().state_dir / "plans"
-    inspector = Inspector(Bundle.open(bundle), backend=backend.value, n_threads=threads, cache_dir=plans)
+    inspector = Inspector(Bundle.open(bundle), backend=backend.value, n_threads=threads, cache_dir=engine_cache())
     rules = _rules(inspector, review, fail, min_area_px)
     n_refused = n_stopped = 0
     for path, frame, answer in _inspections(inspector, paths, rules, overlay is not None):

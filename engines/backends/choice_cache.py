@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import uuid
@@ -11,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
+log = logging.getLogger(__name__)
 _LIBRARIES = ("onnxruntime", "openvino", "tensorrt", "pycuda")
 
 
@@ -46,16 +48,14 @@ def recall(folder: Path, key: ChoiceKey) -> str | None:
 
 
 def remember(folder: Path, key: ChoiceKey, text: str) -> None:
-    """Keep `text` for `key`. Raises: OSError when the folder cannot be written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{key.file_name}.{uuid.uuid4().hex}.part"
-    aside.write_text(text, "utf-8")
-    aside.replace(folder / key.file_name)
-
-
-def forget(folder: Path, key: ChoiceKey) -> None:
-    """Measure again next time."""
-    (folder / key.file_name).unlink(missing_ok=True)
+    """Keep `text` for `key`. A folder that cannot be written is a warning: every start then measures."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside = folder / f".{key.file_name}.{uuid.uuid4().hex}.part"
+        aside.write_text(text, "utf-8")
+        aside.replace(folder / key.file_name)
+    except OSError as error:
+        log.warning("the engine choice cannot be kept in %s and is measured again next time: %s", folder, error)
 
 
 def _version(package: str) -> str:

@@ -50,11 +50,14 @@ class PlanCache:
         return None
 
     def store(self, key: PlanKey, plan: bytes) -> None:
-        """Keep `plan`. Raises: OSError when the folder cannot be written."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Keep `plan`. A folder that cannot be written is a warning: the engine is then built at every start."""
         path = self.folder / key.file_name
-        self._write(path, plan)
-        self._write(path.with_suffix(".plan.sha256"), hashlib.sha256(plan).hexdigest().encode())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._write(path, plan)
+            self._write(path.with_suffix(".plan.sha256"), hashlib.sha256(plan).hexdigest().encode())
+        except OSError as error:
+            log.warning("compiled engine %s cannot be kept and is built again next time: %s", path, error)
 
     def _write(self, path: Path, content: bytes) -> None:
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")

@@ -28,7 +28,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "good.png").write_bytes(request(plate_frame(3, 2, 10)).picture)
@@ -124,7 +124,7 @@ class TestBundle:
 
     def test_compile_keeps_an_engine_that_inspect_then_uses(self, bundle: Path, pictures: Path, tmp_path: Path) -> None:
         assert run("bundle", "compile", bundle, "--backend", "openvino").exit_code == 0
-        (plan,) = (tmp_path / "state" / "plans").glob("*.plan")
+        (plan,) = (tmp_path / "cache" / "engines").glob("*.plan")
         before = plan.stat().st_mtime_ns
         result = run("inspect", bundle, pictures / "good.png", "--backend", "openvino")
         assert result.exit_code == 0 and plan.stat().st_mtime_ns == before

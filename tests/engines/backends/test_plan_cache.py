@@ -36,3 +36,9 @@ def test_an_altered_plan_is_deleted_not_loaded(tmp_path: Path, caplog: pytest.Lo
     assert cache.load(KEY) is None
     assert "does not match its sha256" in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    PlanCache(tmp_path / "file").store(KEY, b"native code")
+    assert "cannot be kept" in caplog.text
