@@ -124,5 +124,5 @@ def _product(name: str, picture: F32) -> Product:
 def _plate() -> Product:
     from pipeline.plate import SimulatedLine
 
-    unit = SimulatedLine(size_px=1024, defect_rate=0.0, max_shift_px=0.0, max_angle_deg=0.0).unit(0)
+    unit = SimulatedLine(size_px=512, defect_rate=0.0, max_shift_px=0.0, max_angle_deg=0.0).unit(0)
     return _product("plate", unit.picture.astype(np.float32))

@@ -21,6 +21,8 @@ _BEYOND = 2.5
 _LEAST_LIMIT, _MOST_LIMIT = 0.1, 0.5
 _FILLED_INSIDE = 0.75
 """Of a part that fills the picture, some leaves it at every move."""
+_SAME_LIKENESS = 0.995
+"""A part that agrees with itself so well after a turn has no detail to tell the poses apart by."""
 _LEAST_TRUST, _MOST_TRUST = 8, 64
 
 
@@ -37,7 +39,8 @@ def calibrate_alignment(
     The residual's limit is the median plus ten spreads of the upper tail (a normal one through the median and
     the 90th percentile), and never under 2.5 times the 99th percentile. With `narrow`, the capture range
     shrinks to three times what good parts show (at least 10 degrees and a sixteenth of the picture), so that an
-    upside-down part is refused; a product seen at angles beyond 45 degrees keeps the whole circle.
+    upside-down part is refused; a product seen at angles beyond 45 degrees keeps the whole circle. A part that
+    looks the same after some turn is declared so.
 
     Args: template: (H, W) uint8. good_pictures: (h, w) uint8 each, of one size.
     Raises: SetupError when there is no picture or fewer than half of them align at all.
@@ -73,6 +76,8 @@ def calibrate_alignment(
     }
     if aligner.mask.all():
         update["min_inside"] = min(asked.min_inside, _FILLED_INSIDE)
+    if aligner.finder is not None and (aligner.finder.likeness >= _SAME_LIKENESS).any():
+        update["symmetry"] = "equivalent"
     if narrow and asked.motion != "none":
         update |= _capture_range(aligner, kept, asked, (width, height))
     return AlignSettings.model_validate(asked.model_dump() | update)

@@ -13,17 +13,29 @@ from engines.align_search import SearchBank, build_search, search
 from engines.align_settings import AlignSettings
 from engines.geometry import Transform, apply, compose, identity
 
-_N_STARTS = 6
-_N_STARTS_SELF = 36
-_N_KEPT = 4
-_ROUGH_MARGIN = 0.3
-_COARSE_MARGIN = 0.05
-_FINE_MARGIN = 0.02
+_TIE = 0.02
+"""Agreements closer than this are equal, where the recipe declares a part the same after turns."""
 _STOP_PX = (0.002, 0.02)
 """Shortest step of the finest level, and of the others, in their own pixels."""
 _SAME_PX = 2.0
 _TURNED_DEG = 8.0
 _LEAST_LIKENESS = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class _Breadth:
+    """How many starts are refined, how many poses are kept after a level, and how far below the best they may be.
+
+    `margins`: agreement below the best at the coarsest level, at the next, and at all others.
+    """
+
+    n_starts: int
+    n_kept: int
+    margins: tuple[float, float, float]
+
+
+_FRAME = _Breadth(6, 4, (0.3, 0.05, 0.02))
+_SELF = _Breadth(36, 36, (0.4, 0.25, 1 - _LEAST_LIKENESS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,13 +54,13 @@ class PoseFinder:
 
     def find(self, base: F32) -> Transform | None:
         """The pose of the part in the smoothed frame `base` (H, W); None when no start could be refined."""
-        poses, scores = self._candidates(base, _N_STARTS)
+        poses, scores = self._candidates(base, _FRAME)
         if len(poses) == 0:
             return None
         chosen = 0
         if self.settings.symmetry == "equivalent":
             turns = np.array([abs(self._angle_deg(pose)) for pose in poses])
-            chosen = int(np.where(scores >= scores[0] - _FINE_MARGIN, turns, math.inf).argmin())
+            chosen = int(np.where(scores >= scores[0] - _TIE, turns, math.inf).argmin())
         best: Transform = poses[chosen]
         return best
 
@@ -61,22 +73,19 @@ class PoseFinder:
         refined: Transform = poses[0]
         return refined
 
-    def _candidates(self, base: F32, n_starts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _candidates(self, base: F32, breadth: _Breadth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(k, 2, 3) refined poses in the smoothed frame `base` and their (k,) agreements, best first."""
         pictures = pyramid(base, len(self.levels))
-        poses = search(self.bank, pictures[-1], n_starts)
-        n_kept = _N_KEPT if n_starts == _N_STARTS else n_starts
-        coarsest = len(self.levels) - 1
-        margins = {coarsest: _ROUGH_MARGIN, coarsest - 1: _COARSE_MARGIN}
-        scores = np.empty(0)
+        poses, scores = search(self.bank, pictures[-1], breadth.n_starts), np.empty(0)
+        n_kept, coarsest = breadth.n_kept, len(self.levels) - 1
         for index in range(coarsest, -1, -1):
-            if index == coarsest - 1 and len(poses) and len(self.symmetries):
+            if index == max(coarsest - 1, 0) and len(poses) and len(self.symmetries):
                 turned = np.stack([compose(poses[0], turn) for turn in self.symmetries])
                 poses, n_kept = np.concatenate((poses, turned)), n_kept + len(turned)
-            scores = self.levels[index].refine(
-                pictures[index], poses, 6 if index == coarsest else 12, _STOP_PX[index > 0]
-            )
-            poses, scores = self._keep(poses, scores, margins.get(index, _FINE_MARGIN), n_kept)
+            steps = 6 if index == coarsest > 0 else 12
+            scores = self.levels[index].refine(pictures[index], poses, steps, _STOP_PX[index > 0])
+            margin = breadth.margins[min(coarsest - index, 2)]
+            poses, scores = self._keep(poses, scores, margin, n_kept)
         return poses, scores
 
     def _keep(
@@ -84,8 +93,6 @@ class PoseFinder:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The poses within the capture range that score within `margin` of the best, each once, best first."""
         kept: list[int] = []
-        if n_most > _N_KEPT:
-            margin = 1.0 - _LEAST_LIKENESS
         for index in np.argsort(-scores, kind="stable").tolist():
             if scores[index] <= -1.0 or (kept and scores[index] < scores[kept[0]] - margin) or len(kept) == n_most:
                 break
@@ -113,7 +120,7 @@ def build_pose_finder(base: F32, trust: F32, settings: AlignSettings) -> PoseFin
     """The finder for the smoothed template `base` (H, W), its part `trust` (H, W); looks for its symmetries."""
     nothing = np.empty((0, 2, 3)), np.empty(0)
     finder = PoseFinder(settings, build_levels(base, trust, settings), build_search(base, trust, settings), *nothing)
-    poses, scores = finder._candidates(base, _N_STARTS_SELF)
+    poses, scores = finder._candidates(base, _SELF)
     others = [
         k
         for k in range(len(poses))
