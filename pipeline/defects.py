@@ -45,8 +45,10 @@ def _box_in_frame(
     inside: NDArray[np.bool_], x: int, y: int, transform: Transform, frame_size_px: tuple[int, int]
 ) -> Box:
     """The upright box in the frame around a region, clipped to the frame; tight at any angle."""
-    rows, columns = np.nonzero(inside)
-    centres = np.stack((columns + x, rows + y), axis=1).astype(np.float64)
+    rows = np.flatnonzero(inside.any(axis=1))
+    first, last = inside.argmax(axis=1)[rows], inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)[rows]
+    columns = np.concatenate((first, last))  # no pixel between the ends of its row can reach further
+    centres = np.stack((columns + x, np.tile(rows, 2) + y), axis=1).astype(np.float64)
     corners = np.concatenate([centres + offset for offset in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))])
     points = apply(transform, corners) + 0.5
     low = np.clip(np.floor(points.min(axis=0) + 1e-6), 0, np.array(frame_size_px) - 1).astype(int)

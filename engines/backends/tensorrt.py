@@ -30,8 +30,8 @@ class TensorRtEngine(CheckedEngine):
         self.version = str(device.trt.__version__)
         self._device = device
         with device.current():
-            runtime = device.trt.Runtime(device.logger)
-            self._engine = runtime.deserialize_cuda_engine(plan)
+            self._runtime = device.trt.Runtime(device.logger)
+            self._engine = self._runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
                 raise SetupError(f"TensorRT {self.version} refused its plan; delete the plan cache and start again")
             self._context = self._engine.create_execution_context()
@@ -102,7 +102,7 @@ class TensorRtEngine(CheckedEngine):
             self._device_in.free()
             self._device_out.free()
             self._host_in = self._host_out = None
-            self._context = self._engine = self._stream = None
+            self._context = self._engine = self._stream = self._runtime = None
         self._device.close()
 
 
