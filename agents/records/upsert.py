@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,6 +92,11 @@ class Upsert:
                 + self._tail
             )
             return cursor.fetchall() if self.returning else []
+
+
+def together(conn: Connection, n_rows: int) -> AbstractContextManager[object]:
+    """One round trip for all that is sent within, as long as nothing in it is large enough for COPY."""
+    return conn.pipeline() if n_rows <= COPY_ABOVE_ROWS else nullcontext()
 
 
 def storable(text: str | None) -> str | None:

@@ -16,7 +16,7 @@ from agents.records.decision_rows import (
     verdict_row,
 )
 from agents.records.stations import register_stations
-from agents.records.upsert import Upsert, storable
+from agents.records.upsert import Upsert, storable, together
 from schemas.tables import VerdictKind
 from schemas.verdict import Verdict
 
@@ -27,7 +27,7 @@ _FRAMES = Upsert(
     key=("station", "frame_id"),
     returning="held.station, held.frame_id, held.xmax = 0",
 )
-_VERDICTS = Upsert("verdict", VERDICT_COLUMNS, "DO NOTHING", key=("verdict_id",), returning="held.verdict_id")
+_VERDICTS = Upsert("verdict", VERDICT_COLUMNS, "DO NOTHING", key=("verdict_id",))
 _DEFECTS = Upsert("defect", DEFECT_COLUMNS, "DO NOTHING", key=("verdict_id", "ordinal"))
 _FIELDS = Upsert("field_reading", FIELD_COLUMNS, "DO NOTHING", key=("verdict_id", "ordinal"))
 
@@ -55,11 +55,16 @@ def record_verdicts(conn: Connection, verdicts: Sequence[Verdict], kind: Verdict
     if not verdicts:
         return Recorded(0, 0)
     with database_edge():
-        register_stations(conn, {(verdict.station, verdict.site, verdict.line) for verdict in verdicts})
-        won = _win_frames(conn, verdicts) if kind is VerdictKind.LIVE else _fresh_reinspections(conn, verdicts)
-        _VERDICTS.run(conn, [verdict_row(verdict, kind, at) for verdict, at in won])
-        _DEFECTS.run(conn, [row for verdict, at in won for row in defect_rows(verdict, kind, at)])
-        _FIELDS.run(conn, [row for verdict, at in won for row in field_rows(verdict, kind, at)])
+        with together(conn, len(verdicts)):
+            register_stations(conn, {(verdict.station, verdict.site, verdict.line) for verdict in verdicts})
+            won = _win_frames(conn, verdicts) if kind is VerdictKind.LIVE else _fresh_reinspections(conn, verdicts)
+        decided = [verdict_row(verdict, kind, at) for verdict, at in won]
+        defects = [row for verdict, at in won for row in defect_rows(verdict, kind, at)]
+        fields = [row for verdict, at in won for row in field_rows(verdict, kind, at)]
+        with together(conn, max(len(decided), len(defects), len(fields))):
+            _VERDICTS.run(conn, decided)
+            _DEFECTS.run(conn, defects)
+            _FIELDS.run(conn, fields)
     return Recorded(len(won), len(verdicts) - len(won))
 
 

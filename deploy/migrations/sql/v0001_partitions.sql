@@ -1,7 +1,9 @@
 -- Months of `verdict`. Rows outside every month lie in verdict_default; when their month is made they move there.
 -- SECURITY DEFINER: workers connect as sightline_writer, which owns no table.
+-- Where somebody holds the table for long (a backup), it gives up: verdict_default serves until the next call.
 CREATE FUNCTION sightline.ensure_partitions(first_day timestamptz, n_months integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
 DECLARE
     month timestamptz;
     name text;
@@ -11,20 +13,24 @@ BEGIN
         month := date_trunc('month', first_day) + make_interval(months => i);
         name := to_char(month, '"verdict_"YYYY"_"MM');
         CONTINUE WHEN to_regclass(format('sightline.%I', name)) IS NOT NULL;
-        PERFORM pg_advisory_xact_lock(hashtext('sightline.ensure_partitions'));
-        CONTINUE WHEN to_regclass(format('sightline.%I', name)) IS NOT NULL;
-        LOCK TABLE sightline.verdict IN SHARE UPDATE EXCLUSIVE MODE;
-        LOCK TABLE sightline.verdict_default IN ACCESS EXCLUSIVE MODE;
-        EXECUTE format('CREATE TABLE sightline.%I (LIKE sightline.verdict INCLUDING ALL)', name);
-        EXECUTE format(
-            'WITH moved AS (DELETE FROM sightline.verdict_default WHERE captured_at >= %L AND captured_at < %L'
-            ' RETURNING *) INSERT INTO sightline.%I SELECT * FROM moved',
-            month, month + interval '1 month', name);
-        EXECUTE format('ALTER TABLE sightline.verdict ATTACH PARTITION sightline.%I FOR VALUES FROM (%L) TO (%L)',
-            name, month, month + interval '1 month');
+        BEGIN
+            LOCK TABLE sightline.verdict IN SHARE UPDATE EXCLUSIVE MODE; -- one at a time; writers go on
+            CONTINUE WHEN to_regclass(format('sightline.%I', name)) IS NOT NULL;
+            LOCK TABLE sightline.verdict_default IN ACCESS EXCLUSIVE MODE;
+            EXECUTE format('CREATE TABLE sightline.%I (LIKE sightline.verdict INCLUDING ALL)', name);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM sightline.verdict_default WHERE captured_at >= %L AND captured_at < %L'
+                ' RETURNING *) INSERT INTO sightline.%I SELECT * FROM moved',
+                month, month + interval '1 month', name);
+            EXECUTE format('ALTER TABLE sightline.verdict ATTACH PARTITION sightline.%I FOR VALUES FROM (%L) TO (%L)',
+                name, month, month + interval '1 month');
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN n_created;
+        END;
         n_created := n_created + 1;
     END LOOP;
     RETURN n_created;
 END
 $$;
-COMMENT ON FUNCTION sightline.ensure_partitions IS 'Makes the monthly partitions of verdict from first_day on; returns how many are new.';
+COMMENT ON FUNCTION sightline.ensure_partitions IS
+    'Makes the monthly partitions of verdict from first_day on; returns how many are new.';

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ import pytest
 
 from agents.database import Connection, connect
 from agents.records import Recorded, record_verdicts
-from agents.records.partitions import ensure_partitions
+from schemas.frame import MAX_HEADER_BYTES
 from schemas.tables import VerdictKind
 from schemas.verdict import Outcome, Verdict
 from tests.verdicts import NOON, STATION, a_defect, a_failed_verdict, a_reading, a_verdict, an_uninspected_verdict
@@ -103,22 +104,6 @@ def test_a_clock_far_off_is_stored_as_it_is(conn: Connection, year: int) -> None
     ]
 
 
-def test_rows_of_a_month_move_out_of_the_default_partition_when_the_month_is_made(conn: Connection) -> None:
-    when = datetime(2031, 5, 6, tzinfo=UTC)
-    record_verdicts(conn, [a_verdict("frame-0", captured_at=when), a_verdict("frame-1", captured_at=NOON)])
-    assert ensure_partitions(conn, when, months_ahead=1) == 2
-    assert ensure_partitions(conn, when, months_ahead=1) == 0
-    record_verdicts(conn, [a_verdict("frame-2", captured_at=when)])
-    assert rows(
-        conn,
-        "SELECT frame_id, relname FROM sightline.verdict v JOIN pg_class c ON c.oid = v.tableoid ORDER BY frame_id",
-    ) == [
-        ("frame-0", "verdict_2031_05"),
-        ("frame-1", "verdict_2026_11"),
-        ("frame-2", "verdict_2031_05"),
-    ]
-
-
 def test_an_unknown_station_gets_a_row_and_a_known_one_is_left_alone(conn: Connection) -> None:
     record_verdicts(conn, [an_uninspected_verdict("frame-0", station="new/line9/cam3")])
     assert rows(conn, "SELECT station, site, line, state, product FROM sightline.station") == [
@@ -156,6 +141,19 @@ def test_a_reinspection_that_arrives_first_is_kept_once(conn: Connection) -> Non
 def test_texts_postgres_cannot_hold_are_stored_readably(conn: Connection) -> None:
     record_verdicts(conn, [a_verdict("frame-0", lot="a\x00b", unit_id="Teil-Ä")])
     assert rows(conn, "SELECT lot, unit_id FROM sightline.verdict") == [("a\ufffdb", "Teil-Ä")]
+
+
+def test_the_longest_names_a_header_allows_fit_the_keys(conn: Connection) -> None:
+    noise = random.Random(1)
+    station = "a/b/" + "".join(noise.choices("abcdefghijklmnopqrstuvwxyz", k=MAX_HEADER_BYTES - 4))
+    frame_id = "".join(noise.choices("ÄÖÜß", k=MAX_HEADER_BYTES // 2))
+    long = {"station": station, "unit_id": frame_id[::-1], "lot": frame_id, "product": station, "epoch": frame_id}
+    assert record_verdicts(conn, [a_verdict(frame_id, **long)]) == Recorded(1, 0)
+
+
+def test_a_verdict_with_more_defects_than_a_pipeline_takes_is_kept_whole(conn: Connection) -> None:
+    record_verdicts(conn, [a_failed_verdict("frame-0", *[a_defect(index) for index in range(300)])])
+    assert counts(conn)[2] == 300
 
 
 def test_an_empty_batch_writes_nothing(conn: Connection) -> None:
