@@ -47,10 +47,10 @@ class _Shots:
         yield from itertools.islice(itertools.cycle(self._shots), self._n)
 
 
-def run(n_frames: int = 4000, n_rounds: int = 5, size_px: int = 256) -> BenchResult:
-    """Measure both producers `n_rounds` times on `n_frames` PNG frames of `size_px`, on an embedded broker."""
+def run(frames: int = 4000, n_rounds: int = 5, size_px: int = 256) -> BenchResult:
+    """Measure both producers `n_rounds` times on `frames` PNG frames of `size_px`, on an embedded broker."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
-        return compare(kafka.url, Path(folder), n_frames, n_rounds, size_px)
+        return compare(kafka.url, Path(folder), frames, n_rounds, size_px)
 
 
 def compare(url: str, folder: Path, n_frames: int, n_rounds: int, size_px: int) -> BenchResult:
