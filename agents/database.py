@@ -18,6 +18,7 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 """SQLSTATE classes: connection, rollback (deadlock, serialization), resources, operator, system."""
 _TRANSIENT_STATES = ("25006", "55006", "55P03")
 """read-only (a failover in progress), object in use, lock not available."""
+_CHECK_VIOLATION = "23514"
 _NOT_MIGRATED = ("3F000", "42P01", "42703", "42883")
 _SET_UP_WORDS = re.compile(
     r"password authentication failed|no password supplied|no pg_hba.conf entry|(role|database) \".*\" does not exist"
@@ -79,6 +80,8 @@ def is_transient(error: psycopg.Error) -> bool:
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError)
+    if state == _CHECK_VIOLATION:
+        return error.diag.constraint_name is None  # a partition was attached in between; a named check is ours
     return state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
 
 

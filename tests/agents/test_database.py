@@ -54,6 +54,16 @@ def test_a_fault_of_ours_is_not_called_transient(database: str) -> None:
         conn.rollback()
         with pytest.raises(psycopg.errors.SyntaxError), database_edge():
             conn.execute("SELEC 1")
+        conn.rollback()
+        with pytest.raises(psycopg.errors.CheckViolation), database_edge():
+            conn.execute("INSERT INTO sightline.station VALUES ('a/b/c', 'a', 'b', 'odd')")
+
+
+def test_a_row_that_a_partition_attached_just_now_should_have_got_is_tried_again(database: str) -> None:
+    with connect(database) as conn:
+        record_verdicts(conn, [a_verdict()])
+        with pytest.raises(TransientError), database_edge():
+            conn.execute("INSERT INTO sightline.verdict_default SELECT * FROM sightline.verdict")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ BEGIN
         name := to_char(month, '"verdict_"YYYY"_"MM');
         CONTINUE WHEN to_regclass(format('sightline.%I', name)) IS NOT NULL;
         BEGIN
-            LOCK TABLE sightline.verdict IN SHARE UPDATE EXCLUSIVE MODE; -- one at a time; writers go on
+            -- Writers wait here and not at verdict_default, where the rows they bring would be refused afterwards.
+            LOCK TABLE ONLY sightline.verdict IN SHARE ROW EXCLUSIVE MODE;
             CONTINUE WHEN to_regclass(format('sightline.%I', name)) IS NOT NULL;
             LOCK TABLE sightline.verdict_default IN ACCESS EXCLUSIVE MODE;
             EXECUTE format('CREATE TABLE sightline.%I (LIKE sightline.verdict INCLUDING ALL)', name);
