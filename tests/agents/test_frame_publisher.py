@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agents.backlog import DeliveryLimits, FrameRefusedError
 from agents.claim_check import ClaimCheck
+from agents.frame_producer import FrameProducer, ProducerFactory
 from agents.frame_publisher import FramePublisher
 from agents.spool import Spool, SpoolRecord
 from agents.unacknowledged import Unacknowledged
@@ -56,7 +57,7 @@ class Bench:
         spool_bytes: int = 10**8,
         waits: bool = False,
         claims: ContentStore | None = None,
-        connect: Callable[[], object] | None = None,
+        connect: ProducerFactory | None = None,
     ) -> FramePublisher:
         spool = Spool(self.folder, spool_bytes)
         made = FramePublisher(
@@ -203,7 +204,12 @@ def test_a_shutter_is_refused_when_the_spool_is_full_and_the_count_says_so(bench
 def test_a_folder_waits_when_the_spool_is_full_and_loses_nothing(bench: Bench):
     bench.broker.down = True
     publisher = bench.publisher(spool_bytes=1500, limits=DeliveryLimits(memory_bytes=500), waits=True)
-    sender = threading.Thread(target=lambda: [publisher.publish(a_record(sequence)) for sequence in range(40)])
+
+    def send() -> None:
+        for sequence in range(40):
+            publisher.publish(a_record(sequence))
+
+    sender = threading.Thread(target=send)
     sender.start()
     until(lambda: any("waiting" in sentence for sentence in bench.said))
     bench.broker.come_back()
@@ -319,7 +325,7 @@ def test_a_claim_store_that_is_away_holds_the_line_up_without_losing_its_order(b
 
 
 def test_a_broker_that_refuses_the_camera_from_the_start_is_a_setup_error(bench: Bench):
-    def refuse() -> object:
+    def refuse() -> FrameProducer:
         raise SetupError("no such account")
 
     publisher = bench.publisher(connect=refuse)

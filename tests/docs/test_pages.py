@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -39,9 +39,9 @@ def test_every_command_line_names_a_command_and_options_that_exist(page: Path):
     for line in command_lines(page.read_text()):
         words = [word for word in shlex.split(line, comments=True) if word != "\\"]
         command, rest = resolved(words[1:])
-        if rest and not any("<" in word or "..." in word for word in rest):
-            context = click.Context(command, resilient_parsing=True)
-            command.make_parser(context).parse_args([word for word in rest if word not in ("&", ">", "|")])
+        if not any(word[0] in "<[>|&" or "..." in word for word in rest):
+            context = command.context_class(command, resilient_parsing=True)
+            command.make_parser(context).parse_args(rest)
 
 
 def command_lines(text: str) -> list[str]:
@@ -51,11 +51,18 @@ def command_lines(text: str) -> list[str]:
     return [line for line in joined if line.startswith("sightline ")]
 
 
-def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
+def resolved(words: list[str]) -> tuple[Any, list[str]]:
     """The command `words` begin with, sub-commands followed, and the words after its name."""
-    command: click.Command = typer.main.get_command(app)
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        found = command.commands.get(words[0])
-        assert found is not None, f"there is no command {words[0]!r}"
-        command, words = found, words[1:]
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"there is no command {words[0]!r}"
+        command, words = command.commands[words[0]], words[1:]
     return command, words
+
+
+def test_a_command_line_that_does_not_exist_is_noticed():
+    with pytest.raises(AssertionError, match="no command 'photograph'"):
+        resolved(["photograph"])
+    command, rest = resolved(["camera", "--nonsense"])
+    with pytest.raises(Exception, match="nonsense"):
+        command.make_parser(command.context_class(command)).parse_args(rest)

@@ -110,7 +110,7 @@ def test_an_impossible_rate_is_refused():
 def test_good_parts_are_written_as_readable_pictures_in_order(tmp_path: Path):
     paths = write_good_parts(tmp_path / "good", 3, size_px=128)
     assert [path.name for path in paths] == sorted(path.name for path in (tmp_path / "good").iterdir())
-    picture = cv2.imread(str(paths[0]), cv2.IMREAD_UNCHANGED)
+    picture = np.asarray(cv2.imread(str(paths[0]), cv2.IMREAD_UNCHANGED), np.uint8)
     assert picture.shape == (128, 128)
     assert encode_png(picture) == paths[0].read_bytes()
 
