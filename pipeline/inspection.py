@@ -20,7 +20,7 @@ from engines.bundle import Bundle
 from engines.engine import NonFiniteScores, load_engine
 from engines.geometry import Transform
 from pipeline.decision import RecipeRules, decide
-from pipeline.decode import DecodeRules, decode
+from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, decode
 from pipeline.defects import find_defects
 from pipeline.overlay import heat_map_png
 from pipeline.preparation import Placed, Preparation, Prepared
@@ -97,16 +97,23 @@ class Inspector:
     """One loaded bundle on one backend. Not for two threads at once."""
 
     def __init__(
-        self, bundle: Bundle, *, backend: str = "auto", n_threads: int = 1, cache_dir: Path | None = None
+        self,
+        bundle: Bundle,
+        *,
+        backend: str = "auto",
+        n_threads: int = 1,
+        cache_dir: Path | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """Load, build and warm up; the first frame then takes as long as any other.
 
-        Args: backend: one of `engines.engine.BACKENDS` or auto. cache_dir: where TensorRT plans are kept.
+        Args: backend: one of `engines.engine.BACKENDS` or auto. n_threads: of the engine, and of OpenCV in this
+            process. cache_dir: where the choice and compiled engines are kept. max_pixels: larger pictures are bombs.
         Raises: SetupError when bundle, template or backend cannot be used.
         """
         cv2.setNumThreads(n_threads)
         self.bundle = bundle
-        self._preparation = Preparation.of_bundle(bundle)
+        self._preparation = Preparation.of_bundle(bundle, max_pixels)
         self._foreground = bundle.foreground()
         self._engine = load_engine(bundle, backend, n_threads, cache_dir)
         width, height = bundle.manifest.input_size_px
