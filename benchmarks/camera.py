@@ -32,6 +32,7 @@ from schemas.topics import MAX_MESSAGE_BYTES, Topics
 NAME = "camera"
 STATION = "bench/line1/cam0"
 _N_PICTURES = 100
+_LIBRDKAFKA_LINGER_MS = 5
 _PACKAGES = ("kafka-python", "crc32c", "confluent-kafka")
 
 
@@ -75,7 +76,7 @@ def compare(url: str, folder: Path, n_frames: int, n_rounds: int, size_px: int) 
         ratio=ratio,
         figures={
             "unit": "frames/s acknowledged, median of rounds; ratio: median of the rounds' ratios",
-            "baseline_is": "confluent-kafka (librdkafka), same batch size, linger, acks and headers",
+            "baseline_is": "confluent-kafka (librdkafka), same batch size, acks and headers, its own default linger of 5 ms",
             "n_frames": n_frames,
             "n_rounds": n_rounds,
             "frame_bytes_mean": statistics.mean(len(shot.picture) for shot in pictures),
@@ -130,7 +131,7 @@ def _librdkafka(url: str, folder: Path, prefix: str, shots: _Shots) -> float:
             "acks": "all",
             "enable.idempotence": True,
             "batch.size": BATCH_BYTES,
-            "linger.ms": DEFAULT_LINGER_MS,
+            "linger.ms": _LIBRDKAFKA_LINGER_MS,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "queue.buffering.max.messages": 1024,
         }

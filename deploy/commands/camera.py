@@ -43,7 +43,7 @@ def camera(
     drain_s: Annotated[
         float | None, typer.Option(min=0, help="After the last frame, longest wait for the broker; else no limit.")
     ] = None,
-    linger_ms: Annotated[int, typer.Option(min=0, max=1000, help="How long a batch waits for company.")] = 5,
+    linger_ms: Annotated[int, typer.Option(min=0, max=1000, help="How long a batch waits for company.")] = 0,
     encode: Annotated[str, typer.Option(help="Video frames as png (lossless) or jpeg (quality 95).")] = "png",
     seed: Annotated[int, typer.Option(min=0, help="Simulated line: the same seed makes the same units.")] = 7,
     size_px: Annotated[int, typer.Option(min=64, max=4096, help="Simulated line: side of its pictures.")] = 256,
