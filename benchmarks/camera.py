@@ -76,7 +76,7 @@ def compare(url: str, folder: Path, n_frames: int, n_rounds: int, size_px: int) 
         ratio=ratio,
         figures={
             "unit": "frames/s acknowledged, median of rounds; ratio: median of the rounds' ratios",
-            "baseline_is": "confluent-kafka (librdkafka), same batch size, acks and headers, its own default linger of 5 ms",
+            "baseline_is": "confluent-kafka (librdkafka): same batch size, acks, headers; its default linger, 5 ms",
             "n_frames": n_frames,
             "n_rounds": n_rounds,
             "frame_bytes_mean": statistics.mean(len(shot.picture) for shot in pictures),
