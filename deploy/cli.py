@@ -32,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Streaming line inspection: cameras to Kafka, Faust agents, verdicts and alerts in Postgres.",
 )
 
