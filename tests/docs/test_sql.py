@@ -53,3 +53,10 @@ def test_every_column_of_every_table_and_view_is_explained(shared_database: str)
 def test_the_reader_who_logged_in_cannot_write(morning: tuple[str, str]) -> None:
     with psycopg.connect(morning[1]) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute("DELETE FROM sightline.review")
+
+
+def test_the_role_can_be_taken_without_a_password_by_whoever_may_write(morning: tuple[str, str]) -> None:
+    url = f"{morning[0]}?options=-c%20role%3D{READER_ROLE}"
+    assert ask(url, "SELECT current_user").splitlines()[2].strip() == READER_ROLE
+    with psycopg.connect(url) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute("DELETE FROM sightline.review")
