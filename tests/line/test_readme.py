@@ -49,7 +49,7 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(kafka_url: str, postgres_url: str, topic_prefix: str, tmp_path: Path) -> Iterator[Newcomer]:
-    write_good_parts(tmp_path / "good", 32)
+    write_good_parts(tmp_path / "good", 24)
     (tmp_path / "pictures").mkdir()
     plates = SimulatedLine(7, defect_rate=0.0)
     for index in range(5):
@@ -74,7 +74,7 @@ def test_the_readme_works_as_written_from_good_parts_to_sql(newcomer: Newcomer):
     newcomer.types("camera")
     count = "SELECT count(*) FROM sightline.verdict WHERE outcome <> 'uninspected'"
     assert newcomer.line.wait_for_count(count, 65) == 65
-    assert "plate" in newcomer.types("look")
+    assert "pass         pictures/0.png" in newcomer.types("look")
     assert len(list((newcomer.folder / "overlays").glob("*.png"))) == 5
     newcomer.types("history")
     for statement in block("README.md", "sql").split(";"):
