@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import SetupError, TransientError
@@ -18,11 +19,15 @@ _MAX_LOADED = 8
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """How a child loads engines: `bundles_url` is the store, `backend` a name or ``auto``."""
+    """How a child loads engines: `bundles_url` is the store, `backend` a name or ``auto``.
+
+    `cache_dir` keeps compiled engines and the choice of a backend, shared by every process of the machine.
+    """
 
     bundles_url: str
     backend: str
     n_threads: int
+    cache_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,12 @@ def _inspector(settings: ChildSettings, bundle_sha256: str) -> Inspector:
         return known
     store = ContentStore(settings.bundles_url)
     content = store.get(store.ref(bundle_sha256, ".bundle"))
-    inspector = Inspector(Bundle.from_bytes(content), backend=settings.backend, n_threads=settings.n_threads)
+    inspector = Inspector(
+        Bundle.from_bytes(content),
+        backend=settings.backend,
+        n_threads=settings.n_threads,
+        cache_dir=settings.cache_dir,
+    )
     while len(_inspectors) >= _MAX_LOADED:
         _inspectors.pop(next(iter(_inspectors))).close()
     _inspectors[bundle_sha256] = inspector

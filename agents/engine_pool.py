@@ -56,8 +56,13 @@ class EnginePool:
         self._children = [_Child(child, calls or ChildCalls()) for _ in range(settings.n_processes)]
 
     async def load(self, bundle_sha256: str) -> None:
-        """Have every child load a bundle. Raises: SetupError, TransientError, EngineFault."""
-        await asyncio.gather(*(child.load(bundle_sha256) for child in self._children))
+        """Have every child load a bundle, one first: what it measures and compiles serves the others.
+
+        Raises: SetupError, TransientError, EngineFault.
+        """
+        first, *others = self._children
+        await first.load(bundle_sha256)
+        await asyncio.gather(*(child.load(bundle_sha256) for child in others))
 
     async def inspect(self, recipe: Recipe, requests: Sequence[InspectionRequest]) -> list[Inspected]:
         """Inspect a batch; a frame that keeps breaking the engine comes back refused, its neighbours whole.

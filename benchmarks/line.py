@@ -26,6 +26,7 @@ from agents.activation import Wishes, activate
 from agents.database import connect
 from benchmarks.result import BenchResult, machine
 from deploy.demo import PRODUCT, train_plate
+from deploy.engine_cache import engine_cache
 from deploy.line import Line
 from deploy.settings import Settings, kafka_python_options, load_settings
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules
@@ -146,7 +147,7 @@ def _bare_loop(bundle: Path, pictures: Sequence[bytes], n_frames: int, start: th
     from engines.bundle import Bundle
 
     opened = Bundle.open(bundle)
-    inspector = Inspector(opened, backend="auto", n_threads=1)
+    inspector = Inspector(opened, backend="auto", n_threads=1, cache_dir=engine_cache())
     rules = RecipeRules.of_manifest(opened.manifest)
     for picture in pictures[:10]:
         inspector.inspect([InspectionRequest(picture, "image/png")], rules)

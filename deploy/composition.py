@@ -20,6 +20,7 @@ from agents.session import Session
 from agents.sweeper import Sweeper
 from agents.topic_admin import check_topics
 from agents.watchdog import Watchdog
+from deploy.engine_cache import engine_cache
 from deploy.settings import Settings, aiokafka_options, faust_credentials
 from schemas.errors import SetupError
 from schemas.tables import VerdictKind
@@ -85,7 +86,7 @@ def _inspect(app: faust.App, settings: Settings, topics: Topics, progress: Progr
 
     pool = EnginePool(
         PoolSettings(settings.engine_processes, settings.engine_deadline_ms / 1000, settings.engine_retries),
-        ChildSettings(settings.bundles_url, settings.engine_backend, settings.engine_threads),
+        ChildSettings(settings.bundles_url, settings.engine_backend, settings.engine_threads, engine_cache()),
     )
     recipes = LiveRecipes(Session(settings.postgres_url, "sightline inspect recipes", Progress()), pool.load)
     parts = InspectParts(
