@@ -21,7 +21,7 @@ def _binary(operation: str) -> Callable[[Any, Any], Any]:
 
         return (a(a, a), generate) if a == b else None
 
-    compiled: Callable[[Any, Any], Any] = intrinsic(typed)
+    compiled: Any = intrinsic(typed)
     return compiled
 
 
@@ -36,7 +36,7 @@ def _cast(kinds: dict[Any, Any]) -> Callable[[Any], Any]:
 
         return kinds[a](a), generate
 
-    compiled: Callable[[Any], Any] = intrinsic(typed)
+    compiled: Any = intrinsic(typed)
     return compiled
 
 
@@ -54,6 +54,7 @@ shift_right = _binary("ashr")
 bits_and = _binary("and_")
 bits_or = _binary("or_")
 bits_xor = _binary("xor")
-bits_not: Callable[[Any], Any] = intrinsic(_not)
+_intrinsic_not: Any = intrinsic(_not)
+bits_not: Callable[[Any], Any] = _intrinsic_not
 unsigned = _cast(_UNSIGNED)
 signed = _cast(_SIGNED)

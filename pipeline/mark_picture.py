@@ -6,7 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.gradient_map import MARK_NOISE
+from pipeline.mark_shape import Shape
 from pipeline.rolling_median import Picture
+from pipeline.run import Run
+from schemas.aligned import AlignedHeader
 from schemas.verdict import Box
 
 _MIN_SIDE_PX = 512
@@ -44,3 +48,12 @@ def draw_mark(
     if not done:
         raise ValueError(f"OpenCV could not encode a PNG of {large.shape}")
     return png.tobytes()
+
+
+def draw_run(template: Picture, run: Run, shape: Shape, header: AlignedHeader) -> bytes:
+    """PNG of a confirmed mark: the template, the mark in red, its box, and one line that says what it is."""
+    often = f"{run.n_hits} of {run.n_frames} parts"
+    if run.period is not None:
+        often += f", every {run.period}th"
+    caption = f"{header.product} at {header.station}: {often} since part {run.first_sequence}"
+    return draw_mark(template, shape.strength, MARK_NOISE, [shape.box_px], caption)

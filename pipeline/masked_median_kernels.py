@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.kernel import kernel
-from pipeline.lanes import add, bits_and, bits_not, bits_or, bits_xor, shift_left, shift_right, signed, subtract, unsigned
+from pipeline.lanes import (
+    add,
+    bits_and,
+    bits_not,
+    bits_or,
+    bits_xor,
+    shift_left,
+    shift_right,
+    signed,
+    subtract,
+    unsigned,
+)
 from pipeline.median_kernels import GROUP_SLOTS, SEGMENT_PX, scan
 
 Pixels = NDArray[Any]
@@ -52,7 +63,7 @@ def choose_masked(
         pick[i] = zero if found else odd
         count[i] = n_new
         up[i], dn[i] = farthest, 0
-    return changed != 0
+    return bool(changed != 0)
 
 
 @kernel

@@ -164,13 +164,19 @@ class RollingMedian:
 
         The outermost columns of x and rows of y are 0, as in `gradients`, and so are pixels that never counted.
         """
-        high = self._lo if self.n_frames % 2 and self._count is None else self._hi
-        out: NDArray[np.int32] = ((self._lo >> self._shift).astype(np.int32) + (high >> self._shift)).reshape(
-            2, *self.shape
-        )
+        low, high, shift, _ = self.middle_keys()
+        out: NDArray[np.int32] = ((low >> shift).astype(np.int32) + (high >> shift)).reshape(2, *self.shape)
         out[0, :, 0] = out[0, :, -1] = 0
         out[1, 0, :] = out[1, -1, :] = 0
         return out
+
+    def middle_keys(self) -> tuple[NDArray[Any], NDArray[Any], int, NDArray[Any] | None]:
+        """The two middle keys (2, H * W), the shift that takes a key to its gradient, and the counts if they differ.
+
+        Views, for kernels that read the median without a copy; their values hold until the next `push`.
+        """
+        same = self.n_frames % 2 == 1 and self._count is None
+        return self._lo, self._lo if same else self._hi, self._shift, self._count
 
     def counts(self) -> NDArray[np.int32]:
         """How many gradients count at each pixel and axis, (2, H, W) int32."""

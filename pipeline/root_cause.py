@@ -1,170 +1,187 @@
 """The root-cause state machine of a station, product and recipe revision: frames in, alert records out.
 
-Pure and deterministic: the same frames give the same alerts and the same bytes, however they are batched.
+Pure and deterministic: the same frames give the same alerts and the same bytes, however they are batched. Time
+comes from the frames alone. How a caller uses it::
+
+    state = RootCause.start(frame, baseline, template)        # or RootCause.from_bytes(...)
+    if not state.fits(frame): ...                             # new recipe: retire(at), then start
+    alerts = state.update(frame, keep_picture)
+    # one transaction: state.to_bytes(), state.take_changed_slots(), alerts
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.alarm import HISTORY_FRAMES, CellAlarm
-from pipeline.gradient_map import Baseline, deviation, learn_baseline, regions
-from pipeline.mark_picture import draw_mark
-from pipeline.rolling_median import Picture, RollingMedian
-from schemas.alert import Alert, AlertState, Cause, alert_id
+from pipeline.alarm import MapAlarm
+from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
+from pipeline.gradient_map import Strength, deviation
+from pipeline.investigation import Investigation
+from pipeline.mark_picture import draw_run
+from pipeline.mark_shape import Shape
+from pipeline.order import Order
+from pipeline.rolling_median import MAX_WINDOW_FRAMES, Picture, RollingMedian, Slot
+from pipeline.run import Run
+from pipeline.scene import Scene, Sight
+from pipeline.sensor_view import sensor_cells, valid_pixels
+from schemas.alert import Alert
 from schemas.aligned import AlignedFrame, AlignedHeader
-from schemas.verdict import Box
+from schemas.errors import SetupError
 
-BACKGROUND = 1e-3
-CONFIRM_NOISE = 6.0
-CONFIRM_AREA_PX = 6
-PERSISTING = 1.5
-"""A statistic this many times its threshold confirms without the map (hit rates under one half)."""
-EVIDENCE_FRAMES = 16
-RULE = "systematic"
-
-
-@dataclass(slots=True)
-class Run:
-    """One alert in progress."""
-
-    alert_id: str
-    rule: str
-    state: AlertState
-    cause: Cause
-    cells: list[int]
-    box_px: Box
-    epoch: str | None
-    first_sequence: int
-    last_sequence: int
-    n_frames: int
-    n_hits: int
-    statistic: float
-    clean_frames: int = 0
-    gradient_map: str | None = None
-    frames: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A frame of the recent past."""
-
-    frame_id: str
-    sequence: int | None
-    number: int
+BASELINE_SLOT = MAX_WINDOW_FRAMES
+"""The slot that keeps a baseline learnt from the first window; frames use those below."""
 
 
 class RootCause:
     """See the module. One instance per (station, product, recipe revision)."""
 
-    def __init__(self, header: AlignedHeader, grid_shape: tuple[int, int], window: RollingMedian) -> None:
+    def __init__(
+        self,
+        header: AlignedHeader,
+        grid_shape: tuple[int, int],
+        window: RollingMedian,
+        baseline: Baseline | None,
+        template: Picture | None,
+    ) -> None:
+        """Use `start` or `from_bytes`. Raises: SetupError when baseline and frames differ in size."""
+        if baseline is not None and baseline.median.shape[1:] != window.shape:
+            raise SetupError(
+                f"the golden baseline of {header.product} is for {baseline.median.shape[1:]} px, its aligned frames"
+                f" have {window.shape}: learn it again with `sightline baseline`"
+            )
+        background = None if baseline is None else baseline.background
+        if background is not None and background.shape != grid_shape:
+            raise SetupError(
+                f"the golden baseline of {header.product} counts hits on a grid of {background.shape}, its score grid"
+                f" has {grid_shape}: learn it again with `sightline baseline`"
+            )
+        rates = None if background is None else background.astype(np.float64)
+        alarm = MapAlarm(grid_shape, header.window.arl0_frames, rates)
         self.header = header
-        self.station = header.station
-        self.product = header.product
-        self.recipe_revision = header.recipe_revision
-        self.template_sha256 = header.template_sha256
-        self.settings = header.window
-        self.grid_shape = grid_shape
-        self.window = window
-        self.n_frames = 0
-        self.n_lost = 0
-        self.last_epoch: str | None = None
-        self.last_sequence: int | None = None
-        self.baseline: Baseline | None = None
-        self.template: Picture | None = None
-        self.runs: list[Run] = []
-        self.recent: list[Seen] = []
+        self.template = template
+        self.learned_here = False
+        self.scene = Scene(header.window, grid_shape, window, alarm, Order(), baseline)
+        self.investigation = Investigation(self.scene)
         self._changed: dict[int, bytes | None] = {}
-        n_cells = grid_shape[0] * grid_shape[1]
-        self.part = CellAlarm(n_cells, 2 * self.settings.arl0_frames, BACKGROUND)
-        self.sensor = CellAlarm(n_cells, 2 * self.settings.arl0_frames, BACKGROUND)
 
     @classmethod
     def start(cls, frame: AlignedFrame, baseline: Baseline | None, template: Picture | None) -> RootCause:
         """A fresh state for the station, product and recipe of `frame`, which is not yet taken in.
 
-        Args: baseline: of the bundle; None = learnt from the first full window. template: drawn under marks.
+        Args: baseline: of the bundle; None = learnt from the first full window, in which a defect that is already
+            there hides. template: (H, W), drawn under marks; None = the last frame.
         """
-        window = RollingMedian(
-            (frame.picture.shape[0], frame.picture.shape[1]), frame.picture.dtype, frame.header.window.frames
-        )
-        grid = frame.score_grid.shape
-        state = cls(frame.header, (grid[0], grid[1]), window)
-        state.baseline = baseline
-        state.template = template
+        picture, grid, header = frame.picture, frame.score_grid, frame.header
+        window = RollingMedian((picture.shape[0], picture.shape[1]), picture.dtype, header.window.frames)
+        state = cls(header, (grid.shape[0], grid.shape[1]), window, baseline, template)
+        state._changed = dict.fromkeys(range(BASELINE_SLOT + 1))
         return state
 
     def fits(self, frame: AlignedFrame) -> bool:
         """Whether `frame` continues this state; a new recipe, template or size starts a new one."""
-        header = frame.header
+        mine, its = self.header, frame.header
         return (
-            (header.station, header.product) == (self.station, self.product)
-            and (header.recipe_revision, header.template_sha256) == (self.recipe_revision, self.template_sha256)
-            and header.window == self.settings
+            (its.station, its.product) == (mine.station, mine.product)
+            and (its.recipe_revision, its.template_sha256) == (mine.recipe_revision, mine.template_sha256)
+            and its.window == mine.window
             and frame.picture.shape == self.window.shape
             and frame.picture.dtype == self.window.dtype
-            and frame.score_grid.shape == self.grid_shape
+            and frame.score_grid.shape == self.scene.grid_shape
         )
 
-    def is_new(self, header: AlignedHeader) -> bool:
-        """False for a repeat, and for a frame older than the last of its epoch."""
-        if header.sequence is None:
-            return all(seen.frame_id != header.frame_id for seen in self.recent)
-        return header.epoch != self.last_epoch or self.last_sequence is None or header.sequence > self.last_sequence
+    @property
+    def window(self) -> RollingMedian:
+        """The last frames and their exact median."""
+        return self.scene.window
+
+    @property
+    def n_lost(self) -> int:
+        """Frames that never came: gaps in the sequence."""
+        return self.scene.order.n_lost
+
+    @property
+    def last_epoch(self) -> str | None:
+        """Epoch of the last frame that had a sequence."""
+        return self.scene.order.last_epoch
+
+    @property
+    def last_sequence(self) -> int | None:
+        """Sequence of the last frame that had one."""
+        return self.scene.order.last_sequence
+
+    @property
+    def open_alerts(self) -> list[str]:
+        """The alert_ids that are not cleared."""
+        return [run.alert_id for run in self.investigation.runs]
 
     def update(self, frame: AlignedFrame, keep_picture: Callable[[bytes], str] | None = None) -> list[Alert]:
         """Take one frame in. Returns: a record for each alert that changed its state.
 
-        Args: keep_picture: stores a PNG and returns its reference; called once for an alert that confirms.
+        A frame older than, or equal to, the last of its epoch changes nothing (see `pipeline.order`).
+        Args: keep_picture: stores a PNG and returns its reference; called when a confirmed mark is drawn.
         """
-        header = frame.header
-        if not self.is_new(header):
+        header, scene = frame.header, self.scene
+        if not scene.order.is_new(header):
             return []
-        self._follow(header)
-        hit = np.isfinite(frame.score_grid) & (frame.score_grid > header.cell_threshold)
-        part_hit = hit.reshape(-1)
-        alarms = self.part.update(part_hit)
-        sensor_alarms = self.sensor.update(self._on_sensor(part_hit, header))
-        self.window.push(frame.picture)
-        self._changed[self.window.last_slot] = frame.picture.tobytes()
-        for run in self.runs:
-            self._extend(run, part_hit)
-        changed = self._suspect(alarms, sensor_alarms, part_hit)
-        changed += self._confirm(keep_picture)
-        changed += self._clear()
-        return [self._record(run, header.captured_at) for run in changed]
+        elapsed = scene.order.follow(header)
+        hit = (frame.score_grid > np.float32(header.cell_threshold)).reshape(-1)
+        cells = np.flatnonzero(hit)
+        on_sensor = sensor_cells(cells, header, scene.grid_shape, self.window.shape)
+        alarmed = scene.alarm.update(hit, on_sensor, elapsed)
+        valid = valid_pixels(header, self.window.shape)
+        self.window.push(frame.picture, valid)
+        self._changed[self.window.last_slot] = slot_bytes(Slot(frame.picture, valid))
+        sight = Sight(header, cells, on_sensor, self._strength())
+
+        def draw(run: Run, shape: Shape) -> str | None:
+            if keep_picture is None:
+                return None
+            ground = frame.picture if self.template is None else self.template
+            return keep_picture(draw_run(ground, run, shape, header))
+
+        return self.investigation.take(sight, alarmed, draw)
+
+    def _strength(self) -> Strength | None:
+        """The map of this window, once there is a baseline, which the first full window becomes if none was given."""
+        scene, window = self.scene, self.window
+        if scene.baseline is None:
+            first = window.n_frames == window.n_window_frames and window.next_slot == 0
+            if not first or self.investigation.runs or window.n_frames < MIN_BASELINE_FRAMES:
+                return None
+            scene.baseline = learn_baseline([window.slot(slot).picture for slot in window.slots()])
+            self.learned_here = True
+            self._changed[BASELINE_SLOT] = scene.baseline.to_bytes()
+        if window.n_frames < min(MIN_BASELINE_FRAMES, window.n_window_frames):
+            return None
+        return deviation(window, scene.baseline)
 
     def acknowledge(self, alert: str, at: datetime) -> list[Alert]:
         """Note that a person has seen `alert`. Returns: its record, or nothing when it is not open."""
-        for run in self.runs:
-            if run.alert_id == alert and run.state is not AlertState.ACKNOWLEDGED:
-                run.state = AlertState.ACKNOWLEDGED
-                return [self._record(run, at)]
-        return []
-
-    def retire(self, at: datetime) -> list[Alert]:
-        """Close every open alert because a new recipe starts a new window. Returns: their records."""
-        closed: list[Alert] = []
-        for run in self.runs:
-            run.state = AlertState.CLEARED
-            text = f"{self.product} at {self.station} has a new recipe: this alert is closed, its window starts again."
-            closed.append(self._record(run, at).model_copy(update={"text": text}))
-        self.runs = []
-        return closed
+        return self.investigation.acknowledge(alert, self.header, at)
 
     def retire(self, at: datetime) -> list[Alert]:
         """Close every open alert, because this recipe revision is no longer in force. Returns: their records."""
-        for run in self.runs:
-            run.state = AlertState.CLEARED
-        records = [self._record(run, at) for run in self.runs]
-        self.runs = []
-        return records
+        return self.investigation.retire(self.header, at)
+
+    def take_changed_slots(self) -> dict[int, bytes | None]:
+        """What changed of the window since the last call, by slot (None = gone), to be saved with `to_bytes`.
+
+        Slot 255 is the baseline, when it had to be learnt from the first window.
+        """
+        changed, self._changed = self._changed, {}
+        return changed
+
+    @property
+    def window_hash(self) -> str:
+        """sha256 (hex) of the window's frames and masks, oldest first."""
+        digest = hashlib.sha256()
+        for slot in self.window.slots():
+            digest.update(slot_bytes(self.window.slot(slot)))
+        return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
         """The state without its window's pixels and its baseline; the same state always gives the same bytes."""
@@ -176,196 +193,17 @@ class RootCause:
     def from_bytes(
         cls, content: bytes, slots: Mapping[int, bytes], baseline: Baseline | None, template: Picture | None
     ) -> RootCause:
-        """The state saved by `to_bytes` and its window `slots`. Raises: SetupError when they cannot be read."""
+        """The state saved by `to_bytes` and its window `slots`.
+
+        Args: baseline, template: of the bundle, as given to `start`.
+        Raises: SetupError when they cannot be read: start afresh.
+        """
         from pipeline.root_cause_state import load_root_cause
 
         return load_root_cause(content, slots, baseline, template)
 
-    def take_changed_slots(self) -> dict[int, bytes | None]:
-        """The window slots that changed since the last call, to be saved with `to_bytes` in one transaction."""
-        changed, self._changed = self._changed, {}
-        return changed
 
-    @property
-    def window_hash(self) -> str:
-        """sha256 (hex) of the window's frames, oldest first."""
-        digest = hashlib.sha256()
-        for slot in self.window.slots():
-            digest.update(self.window.slot(slot).picture.tobytes())
-        return digest.hexdigest()
-
-    def _follow(self, header: AlignedHeader) -> None:
-        if header.sequence is not None:
-            if header.epoch == self.last_epoch and self.last_sequence is not None:
-                self.n_lost += header.sequence - self.last_sequence - 1
-            self.last_epoch, self.last_sequence = header.epoch, header.sequence
-        self.recent.append(Seen(header.frame_id, header.sequence, self.n_frames))
-        del self.recent[:-HISTORY_FRAMES]
-        self.n_frames += 1
-
-    def _on_sensor(self, part_hit: NDArray[np.bool_], header: AlignedHeader) -> NDArray[np.bool_]:
-        """The hits (n_cells,) carried from template to sensor coordinates, on a grid of the same shape."""
-        out = np.zeros_like(part_hit)
-        cells = np.flatnonzero(part_hit)
-        if cells.size:
-            rows, columns = self.grid_shape
-            height, width = self.window.shape
-            x = (cells % columns + 0.5) * width / columns - 0.5
-            y = (cells // columns + 0.5) * height / rows - 0.5
-            a, b, c, d, e, f = header.transform
-            column = np.floor((a * x + b * y + c + 0.5) * columns / header.frame_size_px[0]).astype(np.int64)
-            row = np.floor((d * x + e * y + f + 0.5) * rows / header.frame_size_px[1]).astype(np.int64)
-            inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-            out[row[inside] * columns + column[inside]] = True
-        return out
-
-    def _near(self, cells: Iterable[int], reach: int) -> set[int]:
-        """`cells` and those within `reach` rows and columns of them."""
-        rows, columns = self.grid_shape
-        return {
-            r * columns + c
-            for cell in cells
-            for r in range(max(cell // columns - reach, 0), min(cell // columns + reach, rows - 1) + 1)
-            for c in range(max(cell % columns - reach, 0), min(cell % columns + reach, columns - 1) + 1)
-        }
-
-    def _box(self, cells: Iterable[int]) -> Box:
-        rows, columns = self.grid_shape
-        height, width = self.window.shape
-        held = list(cells)
-        r = [cell // columns for cell in held]
-        c = [cell % columns for cell in held]
-        x, y = min(c) * width // columns, min(r) * height // rows
-        return x, y, -(-(max(c) + 1) * width // columns) - x, -(-(max(r) + 1) * height // rows) - y
-
-    def _extend(self, run: Run, part_hit: NDArray[np.bool_]) -> None:
-        seen = self.recent[-1]
-        run.last_sequence = seen.number if seen.sequence is None else seen.sequence
-        run.n_frames += 1
-        run.statistic = float(self.part.relative()[run.cells].max())
-        if part_hit[run.cells].any():
-            run.n_hits += 1
-            run.clean_frames = 0
-            run.frames = [*run.frames, seen.frame_id][-EVIDENCE_FRAMES:]
-        else:
-            run.clean_frames += 1
-
-    def _suspect(
-        self, alarms: NDArray[np.bool_], sensor_alarms: NDArray[np.bool_], part_hit: NDArray[np.bool_]
-    ) -> list[Run]:
-        """Open an alert for every cluster of alarming cells that belongs to none."""
-        left = set(np.flatnonzero(alarms).tolist())
-        for run in self.runs:
-            joined = left & self._near(run.cells, 2)
-            if joined - set(run.cells):
-                run.cells = sorted(set(run.cells) | joined)
-                run.box_px = self._box(run.cells)
-            left -= joined
-        opened: list[Run] = []
-        while left:
-            cluster = {min(left)}
-            while grown := (self._near(cluster, 2) & left) - cluster:
-                cluster |= grown
-            left -= cluster
-            opened.append(self._open(sorted(cluster)))
-        self.runs += opened
-        return opened
-
-    def _open(self, cells: list[int]) -> Run:
-        history = int(np.bitwise_or.reduce(self.part.hits[cells]))
-        ages = [age for age in range(min(len(self.recent), HISTORY_FRAMES)) if history >> age & 1]
-        first, last = self.recent[-1 - ages[-1]], self.recent[-1]
-        first_sequence = first.number if first.sequence is None else first.sequence
-        rule, taken = RULE, {run.alert_id for run in self.runs}
-        identity = alert_id(self.station, self.product, rule, self.last_epoch, first_sequence)
-        while identity in taken:
-            rule = f"{RULE}.{len(taken) + 1}"
-            identity = alert_id(self.station, self.product, rule, self.last_epoch, first_sequence)
-        return Run(
-            alert_id=identity,
-            rule=rule,
-            state=AlertState.SUSPECTED,
-            cause=Cause.PRODUCT,
-            cells=cells,
-            box_px=self._box(cells),
-            epoch=self.last_epoch,
-            first_sequence=first_sequence,
-            last_sequence=last.number if last.sequence is None else last.sequence,
-            n_frames=ages[-1] + 1,
-            n_hits=len(ages),
-            statistic=float(self.part.relative()[cells].max()),
-            frames=[self.recent[-1 - age].frame_id for age in reversed(ages)][-EVIDENCE_FRAMES:],
-        )
-
-    def _confirm(self, keep_picture: Callable[[bytes], str] | None) -> list[Run]:
-        waiting = [run for run in self.runs if run.gradient_map is None and run.clean_frames == 0]
-        if self.baseline is None and self.window.n_frames == self.settings.frames and not self.runs:
-            self.baseline = learn_baseline([self.window.slot(slot).picture for slot in self.window.slots()])
-        if not waiting or self.baseline is None:
-            return []
-        strength = deviation(self.window.twice_median(), self.window.n_frames, self.baseline)
-        confirmed: list[Run] = []
-        for run in waiting:
-            near = np.zeros(self.window.shape, bool)
-            x, y, w, h = self._box(self._near(run.cells, 1))
-            near[y : y + h, x : x + w] = True
-            found = regions(near & (strength >= CONFIRM_NOISE), strength, CONFIRM_AREA_PX)
-            if not found and (run.statistic < PERSISTING or run.n_frames < self.settings.frames):
-                continue
-            if found:
-                boxes = np.array([region.box_px for region in found])
-                x, y = int(boxes[:, 0].min()), int(boxes[:, 1].min())
-                far = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
-                run.box_px = (x, y, int(far[0]) - x, int(far[1]) - y)
-            if keep_picture is not None and found:
-                ground = self.template if self.template is not None else self.window.slot(self.window.last_slot).picture
-                caption = f"{self.product}  since {run.first_sequence}  {run.n_hits} of {run.n_frames} parts"
-                run.gradient_map = keep_picture(draw_mark(ground, strength, CONFIRM_NOISE, [run.box_px], caption))
-            if run.state is AlertState.SUSPECTED:
-                run.state = AlertState.CONFIRMED
-                confirmed.append(run)
-        return confirmed
-
-    def _clear(self) -> list[Run]:
-        gone = [run for run in self.runs if run.clean_frames >= self.settings.clear_after_frames]
-        for run in gone:
-            run.state = AlertState.CLEARED
-            self.part.statistic[:, run.cells] = 0
-            self.part.hits[run.cells] = 0
-        self.runs = [run for run in self.runs if run not in gone]
-        return gone
-
-    def _record(self, run: Run, at: datetime) -> Alert:
-        rate = run.n_hits / run.n_frames
-        x, y, w, h = run.box_px
-        what = {
-            AlertState.SUSPECTED: "may be marked",
-            AlertState.CONFIRMED: "are marked",
-            AlertState.ACKNOWLEDGED: "are marked (acknowledged)",
-            AlertState.CLEARED: "were marked; the mark is gone",
-        }[run.state]
-        return Alert(
-            alert_id=run.alert_id,
-            state=run.state,
-            rule=run.rule,
-            cause=run.cause,
-            station=self.station,
-            product=self.product,
-            region_px=run.box_px,
-            epoch=run.epoch,
-            first_sequence=run.first_sequence,
-            last_sequence=run.last_sequence,
-            n_frames=run.n_frames,
-            hit_rate=rate,
-            statistic=run.statistic,
-            threshold=1.0,
-            arl0_frames=self.settings.arl0_frames,
-            frames=tuple(run.frames),
-            gradient_map=run.gradient_map,
-            text=(
-                f"{self.product} parts at {self.station} {what} at the same place (x {x}, y {y}, {w} x {h} px of the"
-                f" template): {run.n_hits} of {run.n_frames} since part {run.first_sequence};"
-                " look at what touches the part there."
-            ),
-            at=at,
-        )
+def slot_bytes(slot: Slot) -> bytes:
+    """What is saved of a frame: raw pixels, then one bit a pixel when some do not count."""
+    pixels = np.ascontiguousarray(slot.picture).tobytes()
+    return pixels if slot.valid is None else pixels + np.packbits(slot.valid).tobytes()

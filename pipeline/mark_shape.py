@@ -1,0 +1,52 @@
+"""The shape of a suspected mark: from the window's median, or from the median of only the frames that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.baseline import Baseline
+from pipeline.gradient_map import MARK_AREA_PX, MARK_NOISE, Strength, around, marks, strength_of_some
+from pipeline.rolling_median import RollingMedian
+from schemas.verdict import Box
+
+MIN_MARKED_FRAMES = 5
+"""Fewest frames whose median may confirm an intermittent mark."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """`box_px` around the mark; `strength` (H, W) in units of noise, to draw."""
+
+    box_px: Box
+    strength: Strength
+
+
+def find_shape(
+    window: RollingMedian, baseline: Baseline, strength: Strength, box: Box, hit_slots: Sequence[int]
+) -> Shape | None:
+    """The mark that the median shows in `box`, None when it shows nothing.
+
+    Args: strength: of the whole window. hit_slots: the slots of the frames that hit the place, for marks on fewer
+        than half of the parts.
+    """
+    found = marks(strength, MARK_NOISE, MARK_AREA_PX, box)
+    if found:
+        return Shape(around(found), strength)
+    if len(hit_slots) < MIN_MARKED_FRAMES:
+        return None
+    x, y, w, h = box
+    partial = np.zeros_like(strength)
+    partial[y : y + h, x : x + w] = strength_of_some(window, list(hit_slots), baseline, box)
+    found = marks(partial, MARK_NOISE, MARK_AREA_PX, box)
+    return Shape(around(found), partial) if found else None
+
+
+def grown(box: Box, by_px: tuple[int, int], shape: tuple[int, int]) -> Box:
+    """`box` with (x, y) `by_px` more on every side, inside a picture of `shape` (H, W)."""
+    x, y, w, h = box
+    left, top = max(x - by_px[0], 0), max(y - by_px[1], 0)
+    right, bottom = min(x + w + by_px[0], shape[1]), min(y + h + by_px[1], shape[0])
+    return left, top, right - left, bottom - top
