@@ -34,8 +34,10 @@ def spread(grid: F32, rows: F32, row_reach: Places, columns: F32, column_reach: 
     for y in range(out.shape[0]):
         for j in range(n_cells):
             value = tall[y, j]
-            for x in range(column_reach[j, 0], column_reach[j, 1]):
-                out[y, x] += value * columns[j, x]
+            weights = columns[j, column_reach[j, 0] : column_reach[j, 1]]
+            reached = out[y, column_reach[j, 0] : column_reach[j, 1]]
+            for x in range(weights.size):  # from 0, so that it becomes vector code
+                reached[x] += value * weights[x]
     return out
 
 
@@ -58,6 +60,7 @@ def spread_scored(
             for j in range(n_cells):
                 total_tall[y, j] += weight * cells[i, j] * grid[i, j]
                 weight_tall[y, j] += weight * cells[i, j]
+    least, nothing = np.float32(least_weight), np.float32(unscored)
     out = np.empty(scored.shape, np.float32)
     total, weights = np.empty(scored.shape[1], np.float32), np.empty(scored.shape[1], np.float32)
     for y in range(scored.shape[0]):
@@ -66,12 +69,16 @@ def spread_scored(
         for j in range(n_cells):
             value, weight = total_tall[y, j], weight_tall[y, j]
             if weight > 0:
-                for x in range(column_reach[j, 0], column_reach[j, 1]):
-                    total[x] += value * columns[j, x]
-                    weights[x] += weight * columns[j, x]
-        for x in range(scored.shape[1]):
-            counts = scored[y, x] and weights[x] > least_weight
-            out[y, x] = total[x] / weights[x] if counts else unscored
+                column = columns[j, column_reach[j, 0] : column_reach[j, 1]]
+                total_reached = total[column_reach[j, 0] : column_reach[j, 1]]
+                weight_reached = weights[column_reach[j, 0] : column_reach[j, 1]]
+                for x in range(column.size):
+                    total_reached[x] += value * column[x]
+                    weight_reached[x] += weight * column[x]
+        row, mask = out[y], scored[y]
+        for x in range(row.size):
+            mean = total[x] / weights[x]
+            row[x] = mean if mask[x] & (weights[x] > least) else nothing
     return out
 
 
@@ -91,8 +98,9 @@ def count_tiles(scored: Bool, stride: float, origin: float, shape: tuple[int, in
             right = min(int(np.rint(origin + stride * (j + 0.5) + 0.5)), width)
             n = 0
             for y in range(top, bottom):
-                for x in range(left, right):
-                    n += scored[y, x]
+                tile_row = scored[y, left:right]
+                for x in range(tile_row.size):
+                    n += tile_row[x]
             if n > 0 and 2 * n >= (bottom - top) * (right - left):
                 cells[i, j] = 1
     return cells
