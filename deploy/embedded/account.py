@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 from schemas.errors import SetupError
 
 _CANDIDATES = ("nobody", "daemon", "bin")
-_LAUNCHER = Path(__file__).with_name("unprivileged.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +26,14 @@ class Account:
         """Whether the account may pass through every folder from the root down to `folder`."""
         return all(self._may_search(step.stat()) for step in (folder.resolve(), *folder.resolve().parents))
 
-    def command(self, command: Sequence[str], folders: Sequence[Path]) -> list[str]:
-        """`command` wrapped so that a root launcher runs it as this account.
+    def prefix(self, folders: Sequence[Path]) -> list[str]:
+        """What tells the launcher to run a command as this account.
 
         When one of `folders` lies under a folder closed to others (``/root`` often is), the process keeps the
         one capability that lets it pass; no permission on disk is changed.
         """
         keep_search = not all(self.can_enter(folder) for folder in folders)
-        mode = "search" if keep_search else "plain"
-        return [sys.executable, "-I", "-S", str(_LAUNCHER), str(self.uid), str(self.gid), mode, *command]
+        return ["as", str(self.uid), str(self.gid), "search" if keep_search else "plain"]
 
     def give(self, path: Path) -> None:
         """Make the account the owner of `path`."""

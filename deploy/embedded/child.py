@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from schemas.errors import SetupError
 Progress = Callable[[str], None]
 """Told, in one line each, what takes long."""
 
+_LAUNCHER = Path(__file__).with_name("launch.py")
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 _POLL_S = 0.03
 
@@ -32,8 +36,12 @@ class Child:
         self._log_start = log.stat().st_size if log.exists() else 0
 
     @classmethod
-    def spawn(cls, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> Child:
-        """Start `command` in a session of its own, so that Ctrl-C reaches the launcher alone.
+    def spawn(
+        cls, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path, stop_signal: signal.Signals
+    ) -> Child:
+        """Start `command` (see `launched`) in a session of its own, so that Ctrl-C reaches this process alone.
+
+        Should this process die without stopping it, the server is sent `stop_signal` (on Linux).
 
         Raises: SetupError when it cannot be executed.
         """
@@ -41,7 +49,7 @@ class Child:
         with log.open("ab") as output:
             try:
                 popen = subprocess.Popen(
-                    list(command),
+                    launched(command, stop_signal),
                     cwd=cwd,
                     env=dict(env),
                     stdin=subprocess.DEVNULL,
@@ -109,6 +117,17 @@ class Child:
     def last_line(self) -> str:
         """The last line the process wrote."""
         return self.log_tail().splitlines()[-1]
+
+
+def launched(command: Sequence[str], stop_signal: signal.Signals) -> list[str]:
+    """`command` by way of the launcher, which ties its life to this process.
+
+    The kernel counts the death of the thread that started a child as that of its parent. So the tie is made from
+    the main thread alone; a server started from another thread can outlive this process, and the next run stops it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    tie = [str(os.getpid()), str(int(stop_signal) if is_main else 0)]
+    return [sys.executable, "-I", "-S", str(_LAUNCHER), *tie, *command]
 
 
 def end_stray(process: psutil.Process, number: signal.Signals, timeout_s: float) -> None:

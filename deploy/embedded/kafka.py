@@ -63,7 +63,8 @@ class EmbeddedKafka(EmbeddedService):
         if not (folder / "data" / "meta.properties").exists():
             progress("kafka: formatting a new log folder")
             _format(java, folder)
-        return Child.spawn([*java, "kafka.Kafka", "server.properties"], cwd=folder, env=_env(), log=self.log)
+        command = [*java, "kafka.Kafka", "server.properties"]
+        return Child.spawn(command, cwd=folder, env=_env(), log=self.log, stop_signal=self.stop_signal)
 
     def _is_ready(self) -> bool:
         return accepts_connections(self._ports["broker"]) and _answers(self.url)

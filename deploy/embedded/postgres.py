@@ -46,7 +46,7 @@ class EmbeddedPostgres(EmbeddedService):
 
     def _spawn(self, progress: Progress) -> Child:
         command = self._cluster().server_command(self._ports[SERVICE])
-        return Child.spawn(command, cwd=Path("/"), env=server_environment(), log=self.log)
+        return Child.spawn(command, cwd=Path("/"), env=server_environment(), log=self.log, stop_signal=self.stop_signal)
 
     def _is_ready(self) -> bool:
         port = self._ports[SERVICE]

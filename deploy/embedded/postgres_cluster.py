@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.account import Account
+from deploy.embedded.child import launched
 from deploy.embedded.ports import LOOPBACK
 from schemas.errors import SetupError
 
@@ -79,7 +80,7 @@ class PostgresCluster:
         aside.replace(self.data)
 
     def server_command(self, port: int) -> list[str]:
-        """The command line that serves the folder on `port` of the loopback interface."""
+        """What to launch to serve the folder on `port` of the loopback interface."""
         options = {
             "listen_addresses": LOOPBACK,
             "port": str(port),
@@ -116,7 +117,7 @@ class PostgresCluster:
         arguments = ["-D", str(data), "-U", USER, "--pwfile", str(password_file), "--auth=scram-sha-256"]
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         result = subprocess.run(
-            self._command("initdb", [*arguments, *locale, "--no-instructions"]),
+            launched(self._command("initdb", [*arguments, *locale, "--no-instructions"]), signal.SIGKILL),
             cwd="/",
             env=server_environment(),
             stdin=subprocess.DEVNULL,
@@ -130,11 +131,12 @@ class PostgresCluster:
             raise SetupError(f"Postgres could not make its data folder {data}: {said}")
 
     def _command(self, program: str, arguments: list[str]) -> list[str]:
+        """`program` as the serving account, for the launcher."""
         path = executable(program)
         command = [str(path), *arguments]
         if self._account is None:
             return command
-        return self._account.command(command, (path.parent, self._folder))
+        return [*self._account.prefix((path.parent, self._folder)), *command]
 
 
 def server_environment() -> dict[str, str]:

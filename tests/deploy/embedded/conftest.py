@@ -16,10 +16,12 @@ from deploy.embedded.state_folder import StateFolder
 
 _ROOT = Path(__file__).parents[3]
 _START_AND_DIE = """
-import os, sys
+import os, sys, threading
 from pathlib import Path
 from {module} import {name}
-print({name}(Path(sys.argv[1])).start(), flush=True)
+starter = threading.Thread(target={name}(Path(sys.argv[1])).start)  # from another thread: not tied to this process
+starter.start()
+starter.join()
 os.kill(os.getpid(), 9)
 """
 

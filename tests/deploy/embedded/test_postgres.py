@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 import psycopg
 import pytest
 
@@ -85,3 +89,19 @@ def test_root_can_use_a_folder_that_nobody_else_may_enter(tmp_path: Path) -> Non
     with EmbeddedPostgres(closed / "state") as postgres, psycopg.connect(postgres.url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
+def test_it_stops_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, pathlib; from deploy.embedded.postgres import EmbeddedPostgres;"
+        "server = EmbeddedPostgres(pathlib.Path(sys.argv[1])); server.start(); print(server.pid, flush=True);"
+        "os.kill(os.getpid(), 9)"
+    )
+    root = Path(__file__).parents[3]
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+    )
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(run.stdout)).wait(10)
+    assert not psutil.pid_exists(int(run.stdout))
