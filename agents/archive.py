@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from psycopg import DataError
+
 from agents.ack import Record
 from agents.database import Connection
 from agents.evidence import EvidenceKeeper, suffix_of
@@ -61,9 +63,27 @@ class ArchiveWork(Generic[Item]):
 
     async def settle(self, records: Sequence[Record], prepared: Decoded[Item]) -> None:
         """Commit the items; publish dead letters for the rest."""
+        refused = list(prepared.refused)
         if prepared.items:
-            await self._session.run(lambda conn: self._write(conn, prepared.items))
-        await self._outlet.publish([self._letter(record, poison) for record, poison in prepared.refused])
+            try:
+                await self._session.run(lambda conn: self._write(conn, prepared.items))
+            except DataError:
+                refused += await self._write_one_by_one(records, prepared)
+        await self._outlet.publish([self._letter(record, poison) for record, poison in refused])
+
+    async def _write_one_by_one(
+        self, records: Sequence[Record], prepared: Decoded[Item]
+    ) -> list[tuple[Record, PoisonFrame]]:
+        """Write each item in its own transaction; those whose values the database cannot hold come back refused."""
+        unread = {id(record) for record, _ in prepared.refused}
+        refused: list[tuple[Record, PoisonFrame]] = []
+        for record, item in zip((r for r in records if id(r) not in unread), prepared.items, strict=True):
+            try:
+                await self._session.run(lambda conn, one=item: self._write(conn, [one]))  # type: ignore[misc]
+            except DataError as error:
+                detail = f"record {record.origin.offset} of {record.origin.topic} cannot be stored: {_one_line(error)}"
+                refused.append((record, PoisonFrame(DeadLetterReason.MALFORMED_RECORD, detail)))
+        return refused
 
     def _letter(self, record: Record, poison: PoisonFrame) -> Outgoing:
         letter = dead_letter(record.key, record.value, record.headers, record.origin, poison, datetime.now(UTC))
@@ -117,5 +137,5 @@ def _read_letter(record: Record) -> DeadLetter:
         return dead_letter(record.key, record.value, record.headers, record.origin, poison, at)
 
 
-def _one_line(error: ValueError) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]

@@ -9,10 +9,7 @@ from agents.backlog import FrameRefusedError
 from agents.frame_sources import SUFFIXES, content_type_of
 from agents.spool import SpoolRecord
 from schemas.store import ContentStore
-from schemas.topics import MAX_INLINE_PICTURE_BYTES
-
-MAX_CLAIMED_BYTES = 256 * 1024 * 1024
-"""The largest picture the workers redeem."""
+from schemas.topics import MAX_CLAIMED_PICTURE_BYTES, MAX_INLINE_PICTURE_BYTES
 
 
 class ClaimCheck:
@@ -29,9 +26,10 @@ class ClaimCheck:
                 f"the picture has {size} bytes and at most {MAX_INLINE_PICTURE_BYTES} travel in a message: "
                 "give --claims URL (a folder or bucket the workers read too), or compress the picture"
             )
-        if size > MAX_CLAIMED_BYTES:
+        if size > MAX_CLAIMED_PICTURE_BYTES:
             raise FrameRefusedError(
-                f"the picture has {size} bytes and the workers take at most {MAX_CLAIMED_BYTES}: crop or compress it"
+                f"the picture has {size} bytes and the workers take at most {MAX_CLAIMED_PICTURE_BYTES}: "
+                "crop or compress it"
             )
 
     def exchange(self, record: SpoolRecord) -> SpoolRecord:

@@ -25,7 +25,7 @@ from schemas.errors import DeadLetterReason, PoisonFrame, TransientError
 from schemas.frame import Frame, check_picture_bytes, decode_frame
 from schemas.recipe import Recipe
 from schemas.store import redeem_claim
-from schemas.topics import Topics
+from schemas.topics import MAX_CLAIMED_PICTURE_BYTES, Topics
 from schemas.verdict import Evidence, Outcome, Verdict, encode_verdict
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class ClaimRules:
     """Where claim checks may point, and how large a claimed picture may be."""
 
     roots: tuple[str, ...]
-    max_bytes: int = 256 * 1024 * 1024
+    max_bytes: int = MAX_CLAIMED_PICTURE_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

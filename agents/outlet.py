@@ -68,7 +68,7 @@ class Outlet:
 
     async def _publish_once(self, records: Sequence[Outgoing]) -> None:
         producer = self._producer or await self._connect()
-        sent = [await producer.send(r.topic, key=r.key, value=r.value, headers=_headers(r.headers)) for r in records]
+        sent = [await producer.send(r.topic, key=r.key, value=_value(r), headers=list(r.headers)) for r in records]
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -93,5 +93,6 @@ class Outlet:
         return producer
 
 
-def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes]]:
-    return [(name, raw if raw is not None else b"") for name, raw in pairs]
+def _value(record: Outgoing) -> bytes | None:
+    """The record's value; empty where neither key nor value is given, which aiokafka refuses."""
+    return b"" if record.key is None and record.value is None else record.value

@@ -1,4 +1,4 @@
-"""Sweeps the evidence store now and then, off the event loop."""
+"""Housekeeping of the archive, off the event loop: evidence past its retention, months of verdicts to come."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from agents.records import ensure_partitions
 from agents.retention import RetentionRule, sweep
+from agents.session import Session
 from schemas.errors import TransientError
 
 _log = logging.getLogger(__name__)
+
+
+_DAY_S = 86400.0
+
+
+async def make_months(session: Session) -> None:
+    """Make the coming months' partitions of `verdict`, once a day for ever."""
+    while True:
+        n_new = await session.run(lambda conn: ensure_partitions(conn, datetime.now(UTC)))
+        if n_new:
+            _log.info("made %d months of verdicts", n_new)
+        await asyncio.sleep(_DAY_S)
 
 
 class Sweeper:

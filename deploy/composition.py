@@ -17,7 +17,7 @@ from agents.outlet import Outlet
 from agents.relay import Relay
 from agents.retention import RetentionRule
 from agents.session import Session
-from agents.sweeper import Sweeper
+from agents.sweeper import Sweeper, make_months
 from agents.topic_admin import check_topics
 from agents.watchdog import Watchdog
 from deploy.engine_cache import engine_cache
@@ -136,7 +136,7 @@ def _archive(app: faust.App, settings: Settings, topics: Topics, progress: Progr
     outlet = _outlet(app, settings, progress)
     sessions = {
         name: Session(settings.postgres_url, f"sightline archive {name}", progress)
-        for name in ("verdicts", "reinspections", "alerts", "dead-letters", "relay")
+        for name in ("verdicts", "reinspections", "alerts", "dead-letters", "relay", "months")
     }
     limits = BatchLimits(max_records=200, max_wait_s=0.02, depth=1)
     letters = topics.dead_letters
@@ -149,6 +149,11 @@ def _archive(app: faust.App, settings: Settings, topics: Topics, progress: Progr
     add_agent(app, letters, "dead-letters", DeadLetterWork(sessions["dead-letters"], evidence), limits, progress)
     relay = Relay(sessions["relay"], _outlet(app, settings, Progress()), settings.topic_prefix)
     app.task(relay.run)
+
+    async def months() -> None:
+        await make_months(sessions["months"])
+
+    app.task(months)
     app.task(Sweeper(settings.evidence_url, _retention(settings)).run)
 
     def close() -> None:

@@ -28,6 +28,7 @@ STATION = "demo/line1/cam0"
 PRODUCT = "plate"
 FPS = 12.0
 SCRATCH_FROM_UNIT = 90
+DEFECT_RATE = 0.03
 N_GOOD_PARTS = 80
 _SETTLE_S = 2.0
 
@@ -92,7 +93,14 @@ def _watch(line: Line, seconds: float, console: Console, stopping: Callable[[], 
 def _start_camera(settings: Settings, count: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "deploy.cli", "camera", "--source", f"/{STATION}", "--product", PRODUCT]
     command += ["--simulate", "plate", "--fps", str(FPS), "--count", str(count), "--linger-ms", "0"]
-    command += ["--scratch-from", str(SCRATCH_FROM_UNIT), "--kafka", settings.kafka_url]
+    command += [
+        "--defect-rate",
+        str(DEFECT_RATE),
+        "--scratch-from",
+        str(SCRATCH_FROM_UNIT),
+        "--kafka",
+        settings.kafka_url,
+    ]
     command += ["--state", str(settings.state_dir)]
     log = (settings.state_dir / "logs" / "camera.log").open("ab")
     with log:

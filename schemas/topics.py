@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MAX_INLINE_PICTURE_BYTES = 2 * 1024 * 1024
 """Above this a picture travels by claim check."""
+MAX_CLAIMED_PICTURE_BYTES = 256 * 1024 * 1024
+"""The largest picture a claim check may stand for."""
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 """Limit agreed by topic, broker, producer and consumer."""
 MAX_DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024

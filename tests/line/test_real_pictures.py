@@ -55,7 +55,7 @@ def check_line_equals_inspect(
         assert score == pytest.approx(verdict["score"], abs=1e-6), path
 
 
-def test_81_screws_get_81_verdicts_equal_to_inspect(pictures_dir: Path, tmp_path: Path) -> None:
+def test_every_screw_gets_one_verdict_equal_to_inspect(pictures_dir: Path, tmp_path: Path) -> None:
     screws = pictures_dir / "mvtec_screw"
     bundle = tmp_path / "screw.bundle"
     with LineProcess(tmp_path / "state") as line:
