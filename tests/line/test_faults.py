@@ -132,7 +132,8 @@ def check_rows(line: LineProcess, n_sent: int) -> None:
         (n_sent, n_sent)
     ]
     gaps = line.query(
-        "SELECT station, epoch FROM sightline.verdict GROUP BY 1, 2 HAVING count(*) <> max(sequence) - min(sequence) + 1"
+        "SELECT station, epoch FROM sightline.verdict GROUP BY 1, 2"
+        " HAVING count(*) <> max(sequence) - min(sequence) + 1"
     )
     assert gaps == []
     assert line.query("SELECT count(*) FROM sightline.dead_letter") == [(0,)]
