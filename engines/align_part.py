@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_sampling import F32, F64, correlation, moments, sample
+from engines.align_sampling import F32, F64, correlation, energy, moments, sample, scale
 from engines.geometry import Transform
 from engines.kernel import kernel
 
@@ -72,13 +72,11 @@ def _measure(base: F32, fine: F32, xs: F32, ys: F32, grey: F32, trust: F32, pose
     n = xs.size
     values, weight = np.empty(n, np.float32), np.empty(n, np.float32)
     sample(fine, xs, ys, pose, values, weight)
-    energy = np.float32(0.0)
-    for i in range(n):
-        energy += weight[i] * trust[i] * values[i] * values[i]
+    scale(weight, trust)
+    detail = energy(values, weight)
     count = sample(base, xs, ys, pose, values, weight)
-    for i in range(n):
-        weight[i] *= trust[i]
+    scale(weight, trust)
     total, _, sv, _, svv, _ = moments(grey, values, weight)
     variance = svv - sv * sv / total if total >= 16 else 0.0
-    crisp = float(energy) / variance if variance > 0 else 0.0
+    crisp = detail / variance if variance > 0 else 0.0
     return correlation(grey, values, weight), count / n, crisp

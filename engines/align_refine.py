@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_sampling import F32, F64, moments, sample, spread
+from engines.align_sampling import F32, F64, moments, sample, scale, spread
 from engines.kernel import kernel
 
 _BLOCK = 1024
@@ -148,20 +148,20 @@ def refine(
     n, m = xs.size, regressors.shape[0]
     values, inside, answer = np.empty(n, np.float32), np.empty(n, np.float32), np.zeros(m)
     template = regressors[m - 2]
-    gain = bias = 0.0
+    gain = bias = cut = 0.0
     length = 1e9
     for taken in range(max_steps):
         count = sample(image, xs, ys, warp, values, inside)
         if count < 24 or count * 4 < n:
             return -taken
-        for i in range(n):
-            inside[i] *= trust[i]
+        scale(inside, trust)
         if taken == 0:
             total, st, sv, stt, _, stv = moments(template, values, inside)
             var = stt - st * st / total
             gain = (stv - st * sv / total) / var if var > 1e-6 else 0.0
             bias = (sv - gain * st) / total
-        cut = 3.0 * max(spread(template, values, inside, gain, bias), 0.5)
+        if taken < 2:
+            cut = 3.0 * max(spread(template, values, inside, gain, bias), 0.5)
         slack = max(slack_px, min(length, 1.0))
         system = _normal_equations(regressors, values, inside, steep, gain, bias, cut, slack)
         if not _solve(system, answer):
@@ -229,7 +229,7 @@ def refine_all(
     steep: F32,
     trust: F32,
     place: F64,
-    scale: F64,
+    size: F64,
     warps: F64,
     max_steps: int,
     tolerance_px: float,
@@ -237,7 +237,7 @@ def refine_all(
 ) -> NDArray[np.float64]:
     """Refine every one of `warps` (k, 2, 3), in place, at one level; they are in working pixels.
 
-    Args: scale: (sx, sy) of the level's pixels per working pixel. The others as in `refine`.
+    Args: size: (sx, sy) of the level's pixels per working pixel. The others as in `refine`.
     Returns: (k,) the `agreement` of each at this level; -1 for those that could not be refined, which keep
         their start.
     """
@@ -246,11 +246,11 @@ def refine_all(
     template = regressors[regressors.shape[0] - 2]
     for k in range(warps.shape[0]):
         warp = warps[k].copy()
-        _rescale(warp, scale[0], scale[1])
+        _rescale(warp, size[0], size[1])
         if refine(image, xs, ys, regressors, steep, trust, place, warp, max_steps, tolerance_px, slack_px) <= 0:
             continue
         sample(image, xs, ys, warp, values, inside)
         scores[k] = agreement(template, values, inside, trust)
-        _rescale(warp, 1.0 / scale[0], 1.0 / scale[1])
+        _rescale(warp, 1.0 / size[0], 1.0 / size[1])
         warps[k] = warp
     return scores
