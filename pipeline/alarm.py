@@ -23,6 +23,8 @@ from pipeline.chart import UNITS_PER_NAT, Chart, design_chart
 
 BACKGROUND = 1e-3
 """Hit probability of a cell on good parts: what a bundle's cell threshold is calibrated to."""
+RESTLESS = 2 * BACKGROUND
+"""A cell that good parts hit more often does not count on the sensor, where every cell may come to lie anywhere."""
 HIT_RATES = (0.97, 0.4, 0.12)
 SHARES = {"cell": 0.50, "window": 0.20, "sensor": 0.20, "period": 0.10}
 LONGEST_PERIOD = 16
@@ -102,8 +104,9 @@ class MapAlarm:
         held = np.full(grid_shape, BACKGROUND) if background is None else np.maximum(background, BACKGROUND)
         n_cells = held.size
         self.background = held.reshape(-1)
-        windows = 1.0 - np.exp(_pool_sum(np.log1p(-np.minimum(held, 0.5))))
-        everywhere = np.full(windows.size, 1.0 - (1.0 - float(held.mean())) ** 9)
+        windows = _any_of_nine(held)
+        self.restless = held.reshape(-1) > RESTLESS
+        everywhere = np.full(windows.size, float(_any_of_nine(np.minimum(held, RESTLESS)).max()))
         self.cells = ChartBank(held.reshape(-1), arl0_frames / SHARES["cell"], HIT_RATES)
         self.windows = ChartBank(windows.reshape(-1), arl0_frames / SHARES["window"], HIT_RATES)
         self.sensor = ChartBank(everywhere, arl0_frames / SHARES["sensor"], HIT_RATES)
@@ -121,7 +124,7 @@ class MapAlarm:
         """
         now = np.flatnonzero(hit)
         on_sensor = np.zeros(hit.size, np.uint8)
-        on_sensor[sensor_of[sensor_of >= 0]] = 1
+        on_sensor[sensor_of[(sensor_of >= 0) & ~self.restless[now]]] = 1
         self.hits = _shifted(self.hits, elapsed) | hit.astype(np.uint64)
         self.sensor_hits = _shifted(self.sensor_hits, elapsed) | on_sensor.astype(np.uint64)
         self.seen = np.uint64((int(self.seen) << min(elapsed, HISTORY_FRAMES) | 1) & _ALL_SEEN)
@@ -178,9 +181,11 @@ def pool(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.dilate(grid, np.ones((3, 3), np.uint8))[::2, ::2], np.uint8)
 
 
-def _pool_sum(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = cv2.boxFilter(grid, cv2.CV_64F, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(total[::2, ::2], np.float64)
+def _any_of_nine(background: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability, were cells independent, that any of a window's nine is hit, for every window of `pool`."""
+    none = np.log1p(-np.minimum(background, 0.5))
+    total = cv2.boxFilter(none, cv2.CV_64F, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(1.0 - np.exp(total[::2, ::2]), np.float64)
 
 
 def _shifted(registers: NDArray[np.uint64], elapsed: int) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` at its first call, strictly by IEEE 754; cached on disk where that can be."""
     compiled: Any
     try:
-        compiled = numba.njit(function, nogil=True, cache=True)
+        compiled = numba.njit(function, nogil=True, cache=True, error_model="numpy")
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        compiled = numba.njit(function, nogil=True)
+        compiled = numba.njit(function, nogil=True, error_model="numpy")
     return cast(Callable[P, R], compiled)

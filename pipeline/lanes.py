@@ -8,7 +8,7 @@ They can be called from compiled kernels only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from numba import types
 from numba.extending import intrinsic
@@ -21,8 +21,7 @@ def _binary(operation: str) -> Callable[[Any, Any], Any]:
 
         return (a(a, a), generate) if a == b else None
 
-    compiled: Any = intrinsic(typed)
-    return compiled
+    return cast(Callable[[Any, Any], Any], intrinsic(typed))
 
 
 _UNSIGNED = {types.int16: types.uint16, types.int32: types.uint32}
@@ -36,8 +35,7 @@ def _cast(kinds: dict[Any, Any]) -> Callable[[Any], Any]:
 
         return kinds[a](a), generate
 
-    compiled: Any = intrinsic(typed)
-    return compiled
+    return cast(Callable[[Any], Any], intrinsic(typed))
 
 
 def _not(_context: Any, a: Any) -> Any:
@@ -54,7 +52,6 @@ shift_right = _binary("ashr")
 bits_and = _binary("and_")
 bits_or = _binary("or_")
 bits_xor = _binary("xor")
-_intrinsic_not: Any = intrinsic(_not)
-bits_not: Callable[[Any], Any] = _intrinsic_not
+bits_not = cast(Callable[[Any], Any], intrinsic(_not))
 unsigned = _cast(_UNSIGNED)
 signed = _cast(_SIGNED)

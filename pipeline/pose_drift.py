@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -119,6 +120,20 @@ class PoseDrift:
             if name in self.charts:
                 changed += self._watch(name, value, header)
         return [self._record(run, header) for run in changed]
+
+    def acknowledge(self, alert: str, header: AlignedHeader, at: datetime) -> list[Alert]:
+        """Note that a person has seen `alert`. Returns: its record, nothing when it is not open or noted already."""
+        found = [run for run in self.runs if run.alert_id == alert and run.state is not AlertState.ACKNOWLEDGED]
+        for run in found:
+            run.state = AlertState.ACKNOWLEDGED
+        return [self._record(run, header).model_copy(update={"at": at}) for run in found]
+
+    def retire(self, header: AlignedHeader, at: datetime) -> list[Alert]:
+        """Close every open drift because the recipe is no longer in force. Returns: their records."""
+        closed, self.runs = self.runs, []
+        for run in closed:
+            run.state = AlertState.CLEARED
+        return [self._record(run, header).model_copy(update={"at": at}) for run in closed]
 
     def _values(self, header: AlignedHeader) -> tuple[float, ...]:
         """dx px, dy px, angle degrees, log residual, in the order of SIGNALS."""

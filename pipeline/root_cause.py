@@ -24,6 +24,7 @@ from pipeline.investigation import Investigation
 from pipeline.mark_picture import draw_run
 from pipeline.mark_shape import Shape
 from pipeline.order import Order
+from pipeline.pose_drift import PoseDrift
 from pipeline.rolling_median import MAX_WINDOW_FRAMES, Picture, RollingMedian, Slot
 from pipeline.run import Run
 from pipeline.scene import Scene, Sight
@@ -66,6 +67,7 @@ class RootCause:
         self.learned_here = False
         self.scene = Scene(header.window, grid_shape, window, alarm, Order(), baseline)
         self.investigation = Investigation(self.scene)
+        self.drift = PoseDrift(header, (window.shape[1], window.shape[0]))
         self._changed: dict[int, bytes | None] = {}
 
     @classmethod
@@ -116,7 +118,7 @@ class RootCause:
     @property
     def open_alerts(self) -> list[str]:
         """The alert_ids that are not cleared."""
-        return [run.alert_id for run in self.investigation.runs]
+        return [run.alert_id for run in self.investigation.runs] + [run.alert_id for run in self.drift.runs]
 
     def update(self, frame: AlignedFrame, keep_picture: Callable[[bytes], str] | None = None) -> list[Alert]:
         """Take one frame in. Returns: a record for each alert that changed its state.
@@ -143,7 +145,7 @@ class RootCause:
             ground = frame.picture if self.template is None else self.template
             return keep_picture(draw_run(ground, run, shape, header))
 
-        return self.investigation.take(sight, alarmed, draw)
+        return self.investigation.take(sight, alarmed, draw) + self.drift.update(header)
 
     def _strength(self) -> Strength | None:
         """The map of this window, once there is a baseline, which the first full window becomes if none was given."""
@@ -161,11 +163,15 @@ class RootCause:
 
     def acknowledge(self, alert: str, at: datetime) -> list[Alert]:
         """Note that a person has seen `alert`. Returns: its record, or nothing when it is not open."""
-        return self.investigation.acknowledge(alert, self.header, at)
+        known = self.investigation.acknowledge(alert, self.header, at)
+        return known + self.drift.acknowledge(alert, self._latest(), at)
 
     def retire(self, at: datetime) -> list[Alert]:
         """Close every open alert, because this recipe revision is no longer in force. Returns: their records."""
-        return self.investigation.retire(self.header, at)
+        return self.investigation.retire(self.header, at) + self.drift.retire(self._latest(), at)
+
+    def _latest(self) -> AlignedHeader:
+        return self.header.model_copy(update={"sequence": self.last_sequence, "epoch": self.last_epoch})
 
     def take_changed_slots(self) -> dict[int, bytes | None]:
         """What changed of the window since the last call, by slot (None = gone), to be saved with `to_bytes`.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.baseline import Baseline
 from pipeline.order import Order, Seen
+from pipeline.pose_drift import PoseDrift
 from pipeline.rolling_median import Picture, RollingMedian, Slot
 from pipeline.root_cause import BASELINE_SLOT, RootCause
 from pipeline.run import Run
@@ -22,7 +23,7 @@ from schemas.aligned import AlignedHeader
 from schemas.errors import SetupError
 
 MAGIC = b"SLRC"
-VERSION = 2
+VERSION = 3
 _HEAD = struct.Struct("<4sHI")
 _COUNT = struct.Struct("<I")
 _REMEDY = "delete the station's rows of sightline.window_state and window_slot; the window fills anew"
@@ -47,6 +48,7 @@ def dump_root_cause(state: RootCause) -> bytes:
             "seen": int(scene.alarm.seen),
             "issued": state.investigation.issued,
             "runs": [asdict(run) for run in state.investigation.runs],
+            "drift": state.drift.to_bytes().decode(),
         },
         separators=(",", ":"),
     ).encode()
@@ -87,6 +89,7 @@ def _build(
     state.scene.alarm.seen = np.uint64(held["seen"])
     state.investigation.issued = list(held["issued"])
     state.investigation.runs = [_run(entry) for entry in held["runs"]]
+    state.drift = PoseDrift.from_bytes(held["drift"].encode())
     at = 0
     for array in state.scene.alarm.arrays().values():
         at = _fill(array, arrays, at)
