@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kafka import KafkaConsumer
-from rich.console import Console
+from rich.rule import Rule
 
 from agents.activation import Wishes, activate
 from agents.database import connect
 from deploy.demo_story import Story, story_topics, tell
+from deploy.highlights import Highlights
 from deploy.line import Line
 from deploy.settings import Settings, kafka_python_options
 from schemas.errors import SetupError
@@ -42,7 +43,7 @@ class DemoResult:
     picture: Path | None
 
 
-def run_demo(settings: Settings, seconds: float, console: Console, stopping: Callable[[], bool]) -> DemoResult:
+def run_demo(settings: Settings, seconds: float, out: Highlights, stopping: Callable[[], bool]) -> DemoResult:
     """Train (in the background), start the line, run the camera for `seconds`, tell the story.
 
     Raises: SetupError when a service or the training fails.
@@ -52,29 +53,31 @@ def run_demo(settings: Settings, seconds: float, console: Console, stopping: Cal
     bundle_path = state_dir / "plate.bundle"
     training = _Training(bundle_path)
     training.start()
-    line = Line(settings, lambda sentence: console.print(f"[dim]{sentence}", highlight=False))
+    line = Line(settings, lambda sentence: out.console.print(f"[dim]{sentence}", highlight=False))
 
     def put_in_force(in_force: Settings) -> None:
         if training.is_alive():
-            console.print(f"[dim]training the plate's recipe from {N_GOOD_PARTS} good parts", highlight=False)
+            out.console.print(f"[dim]training the plate's recipe from {N_GOOD_PARTS} good parts", highlight=False)
         training.result()
         _activate(in_force, bundle_path)
 
     try:
         line.start(put_in_force)
-        return _watch(line, seconds, console, stopping)
+        return _watch(line, seconds, out, stopping)
     finally:
-        console.print("[dim]stopping the line", highlight=False)
+        out.console.print("[dim]stopping the line", highlight=False)
         line.stop()
 
 
-def _watch(line: Line, seconds: float, console: Console, stopping: Callable[[], bool]) -> DemoResult:
+def _watch(line: Line, seconds: float, out: Highlights, stopping: Callable[[], bool]) -> DemoResult:
     settings, topics = line.settings, Topics(line.settings.topic_prefix)
     consumer = KafkaConsumer(*story_topics(topics), auto_offset_reset="latest", **kafka_python_options(settings))
     consumer.poll(timeout_ms=2000)
     camera = _start_camera(settings, int(seconds * FPS))
-    story = Story(console, time.monotonic())
-    console.rule(f"the line runs: {FPS:g} parts a second; from part {SCRATCH_FROM_UNIT} on the fixture scratches each")
+    story = Story(out, time.monotonic())
+    out.event(
+        Rule(f"the line runs: {FPS:g} parts a second; from part {SCRATCH_FROM_UNIT} on the fixture scratches each")
+    )
     try:
         ends_at_s = story.began_at_s + seconds + _SETTLE_S
         while time.monotonic() < ends_at_s and not stopping():

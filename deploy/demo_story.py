@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 
 from agents.database import connect
-from schemas.alert import Alert, AlertState, decode_alert
+from deploy.highlights import Highlights
+from schemas.alert import Alert, AlertState, Cause, decode_alert
 from schemas.topics import Topics
 from schemas.verdict import Outcome, Verdict, decode_verdict
 
@@ -36,9 +37,9 @@ QUESTIONS = (
 
 @dataclass(slots=True)
 class Story:
-    """Counts and the alert so far; `began_at_s` is when the camera started."""
+    """Counts, and the first alert confirmed about the product; `began_at_s` is when the camera started."""
 
-    console: Console
+    out: Highlights
     began_at_s: float
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     alert: Alert | None = None
@@ -54,46 +55,45 @@ class Story:
         colour = COLOURS[verdict.outcome]
         where = ", ".join(f"{d.bbox_px[0]},{d.bbox_px[1]}" for d in verdict.defects[:3])
         took_ms = (verdict.decided_at - verdict.captured_at).total_seconds() * 1000
-        self.console.print(
+        self.out.line(
             f"{verdict.captured_at:%H:%M:%S.%f}"[:-3]
             + f"  {verdict.unit_id}  [{colour}]{verdict.outcome.value:<11}[/] score {verdict.score or 0.0:6.3f}"
             + f"  {took_ms:5.1f} ms"
-            + (f"  defects at {where}" if where else ""),
-            highlight=False,
+            + (f"  defects at {where}" if where else "")
         )
 
     def tell_alert(self, alert: Alert, now_s: float) -> None:
         """A box for each change of state."""
-        self.alert = alert
-        if alert.state is AlertState.CONFIRMED and self.confirmed_after_s is None:
+        if alert.cause is Cause.PRODUCT and alert.state is AlertState.CONFIRMED and self.confirmed_after_s is None:
+            self.alert = alert
             self.confirmed_after_s = now_s - self.began_at_s
         style = "bold red" if alert.state is AlertState.CONFIRMED else "bold yellow"
         title = f"ALERT {alert.state.value} · {alert.cause.value} · {now_s - self.began_at_s:.1f} s after the start"
-        self.console.print(Panel(alert.text, title=title, border_style=style))
+        self.out.event(Panel(alert.text, title=title, border_style=style))
 
     def summarise(self, postgres_url: str, picture: str | None) -> None:
         """Frames, yield, the alert, and three questions with their answers from the database."""
         n_frames = sum(self.outcomes.values())
         inspected = n_frames - self.outcomes[Outcome.UNINSPECTED]
         passed = self.outcomes[Outcome.PASS]
-        console = self.console
-        console.rule("what happened")
+        out = self.out
+        out.event(Rule("what happened"))
         counts = ", ".join(f"{n} {outcome.value}" for outcome, n in self.outcomes.most_common())
         first_pass = f"; first-pass yield {passed / inspected:.1%}" if inspected else ""
-        console.print(f"{n_frames} frames: {counts}{first_pass}")
+        out.event(f"{n_frames} frames: {counts}{first_pass}")
         if self.alert is None or self.confirmed_after_s is None:
-            console.print("[bold red]no alert was confirmed")
+            out.event("[bold red]no alert was confirmed")
         else:
-            console.print(f"alert confirmed {self.confirmed_after_s:.1f} s after the start: {self.alert.text}")
+            out.event(f"alert confirmed {self.confirmed_after_s:.1f} s after the start: {self.alert.text}")
         if picture:
-            console.print(f"its median-gradient picture: {picture}", soft_wrap=True)
-        console.rule("ask the history in SQL")
+            out.event(f"its median-gradient picture: {picture}")
+        out.event(Rule("ask the history in SQL"))
         for question, sql, names, rows in _answers(postgres_url):
-            console.print(f"[bold]{question}[/]\n[cyan]{sql};[/]", soft_wrap=True, highlight=False)
+            out.event(f"[bold]{question}[/]\n[cyan]{sql};[/]")
             table = Table(*names, box=None, pad_edge=False)
             for row in rows:
                 table.add_row(*(str(value) for value in row))
-            console.print(table)
+            out.event(table)
 
 
 def story_topics(topics: Topics) -> tuple[str, str]:

@@ -13,7 +13,9 @@ import typer
 def demo(
     seconds: Annotated[float, typer.Option(min=5, help="How long the simulated line runs.")] = 40,
     state: Annotated[Path | None, typer.Option(help="Folder of the demo's services, evidence and logs.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Also save what the terminal showed as an SVG picture.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Also save the run's highlights as an SVG picture, and alert.png beside it.")
+    ] = None,
 ) -> None:
     """Run a line with a simulated camera and watch: verdicts scroll by, then a fixture starts to scratch the parts.
 
@@ -24,16 +26,20 @@ def demo(
     from rich.console import Console
 
     from deploy.demo import run_demo
+    from deploy.highlights import Highlights
     from deploy.settings import load_settings
 
-    console = Console(record=svg is not None, width=118 if svg is not None else None)
+    out = Highlights(Console())
     settings = load_settings({"state_dir": state or Path("state") / "demo", "kafka_url": "", "postgres_url": ""})
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    result = run_demo(settings, seconds, console, stopping.is_set)
+    result = run_demo(settings, seconds, out, stopping.is_set)
     where = settings.state_dir
-    console.print(f"keep asking: `sightline up --state {where}` starts the same database again", soft_wrap=True)
+    out.event(f"keep asking: `sightline up --state {where}` starts the same database again")
     if svg is not None:
-        console.save_svg(str(svg), title="sightline demo")
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        out.save_svg(svg, "sightline demo")
+        if result.picture is not None:
+            (svg.parent / "alert.png").write_bytes(result.picture.read_bytes())
     raise typer.Exit(0 if result.confirmed_after_s is not None else 1)
