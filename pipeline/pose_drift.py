@@ -34,6 +34,7 @@ EWMA_WEIGHT = 0.1
 BACK_TO_USUAL = 0.5
 EVIDENCE_FRAMES = 16
 RULE = "pose_drift"
+RESIDUAL = "residual"
 
 
 _SCATTERED_DEG = 30.0
@@ -98,9 +99,11 @@ class PoseDrift:
         self.charts: dict[str, Chart] = {}
         self.runs: list[Run] = []
 
-    def update(self, header: AlignedHeader) -> list[Alert]:
+    def update(self, header: AlignedHeader, *, marked: bool = False) -> list[Alert]:
         """Take one aligned frame in, in order. Returns: a record for each alert that changed its state.
 
+        Args: marked: the part shows a mark, which raises the residual though nothing is wrong with the fixture: its
+            residual is not looked at.
         A frame whose sequence is not beyond the last of its epoch changes nothing.
         """
         if header.sequence is not None:
@@ -117,7 +120,7 @@ class PoseDrift:
             return []
         changed: list[Run] = []
         for name, value in zip(SIGNALS, values, strict=True):
-            if name in self.charts:
+            if name in self.charts and not (marked and name == RESIDUAL):
                 changed += self._watch(name, value, header)
         return [self._record(run, header) for run in changed]
 

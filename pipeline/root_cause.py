@@ -145,7 +145,7 @@ class RootCause:
             ground = frame.picture if self.template is None else self.template
             return keep_picture(draw_run(ground, run, shape, header))
 
-        return self.investigation.take(sight, alarmed, draw) + self.drift.update(header)
+        return self.investigation.take(sight, alarmed, draw) + self.drift.update(header, marked=bool(cells.size))
 
     def _strength(self) -> Strength | None:
         """The map of this window, once there is a baseline, which the first full window becomes if none was given."""

@@ -138,3 +138,13 @@ def test_a_state_of_another_version_is_refused() -> None:
 
 def test_a_rarer_false_alarm_needs_a_higher_threshold() -> None:
     assert 5 < threshold(1e3) < threshold(1e6) < threshold(1e9) < 40
+
+
+def test_the_residual_that_a_mark_on_the_part_raises_is_not_the_fixtures_doing() -> None:
+    state, _ = run(LEARNING_FRAMES + 20)
+    rng = np.random.default_rng(9)
+    alerts: list[Alert] = []
+    for k in range(LEARNING_FRAMES + 20, LEARNING_FRAMES + 200):
+        scattered = [float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)), float(rng.normal(0, 0.1))]
+        alerts += state.update(header(k, *scattered, residual=0.06), marked=True)
+    assert alerts == []
