@@ -45,8 +45,8 @@ class InspectionRequest:
 class Inspection:
     """What was found in one frame.
 
-    `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 on the template, `score_map` (H, W) float32;
-    all None when the frame was not inspected. `transform` (2, 3) template px -> frame px. `localise_ms` is the
+    `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 (NaN: not scored) on the template, `score_map`
+    (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px. `localise_ms` is the
     frame's share of its batch.
     """
 
@@ -221,7 +221,8 @@ class Inspector:
         if heat_maps == "all" or (heat_maps == "suspect" and outcome is not Outcome.PASS):
             heat_map = heat_map_png(frame.prepared.grey, score_map, recipe.thresholds)
         return Inspection(
-            outcome, reason, "", score, defects, frame.alignment, frame.prepared.grey, grid, score_map,
+            outcome, reason, "", score, defects, frame.alignment, frame.prepared.grey,
+            self._mapper.masked(grid, scored), score_map,
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
             share_ms + _ms_since(start),
         )  # fmt: skip

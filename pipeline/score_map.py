@@ -65,6 +65,10 @@ class ScoreMapper:
             np.ascontiguousarray(scored), self.settings.grid_stride_px, self.settings.grid_origin_px, shape
         )
 
+    def masked(self, grid: NDArray[np.float32], scored: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+        """`grid` (h, w) with NaN in the cells that may not be scored: what lies there says nothing about the part."""
+        return grid if scored is None else np.where(self.cells(scored) > 0, grid, np.float32(np.nan))
+
     def frame_score(self, score_map: NDArray[np.float32], min_area_px: int = 1) -> float:
         """The greatest score that at least max(`robust_area_px`, `min_area_px`) pixels of the map reach.
 

@@ -38,7 +38,7 @@ def same(ours: Inspection | Refusal, theirs: Inspection | Refusal) -> bool:
         return ours == theirs
     arrays = [(ours.score_grid, theirs.score_grid), (ours.aligned_picture, theirs.aligned_picture),
               (ours.transform, theirs.transform), (ours.score_map, theirs.score_map)]  # fmt: skip
-    equal = all((a is None and b is None) or np.array_equal(a, b) for a, b in arrays)  # type: ignore[arg-type]
+    equal = all((a is None and b is None) or np.array_equal(a, b, equal_nan=True) for a, b in arrays)  # type: ignore[arg-type]
     facts = [(i.outcome, i.reason, i.detail, i.score, i.defects, i.alignment, i.heat_map_png) for i in (ours, theirs)]
     return equal and facts[0] == facts[1]
 

@@ -109,3 +109,12 @@ def test_where_everything_is_valid_the_foreground_alone_counts() -> None:
 def test_a_grid_of_one_row_is_spread_over_everything(grid: tuple[int, int]) -> None:
     made = ScoreMapper.build(ScoreSettings(), SIZE_PX, grid).map(np.ones(grid, np.float32))
     np.testing.assert_allclose(made, 1.0, rtol=1e-5)
+
+
+def test_a_cell_that_may_not_be_scored_says_nothing() -> None:
+    mapper = ScoreMapper.build(ScoreSettings(), (32, 32), (4, 4))
+    scored = np.ones((32, 32), np.bool_)
+    scored[:8, 8:16] = False
+    masked = mapper.masked(np.full((4, 4), 9, np.float32), scored)
+    assert np.argwhere(np.isnan(masked)).tolist() == [[0, 1]]
+    assert mapper.masked(masked, None) is masked
