@@ -46,8 +46,8 @@ class Inspection:
     """What was found in one frame.
 
     `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 (NaN: not scored) on the template, `score_map`
-    (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px. `localise_ms` is the
-    frame's share of its batch.
+    (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px.
+    `localise_ms` is the frame's share of its batch.
     """
 
     outcome: Outcome

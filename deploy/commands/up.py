@@ -26,7 +26,7 @@ def up(
     Logs are JSON lines in <state>/logs. Point a camera at it with `sightline camera`, or see docs/cameras.md.
     """
     from deploy.line import Line
-    from deploy.settings import load_settings
+    from deploy.settings import load_settings, redacted_url
 
     given = {"kafka_url": kafka, "postgres_url": postgres, "state_dir": state, "workers": workers}
     settings = load_settings({name: value for name, value in given.items() if value is not None})
@@ -39,7 +39,8 @@ def up(
         if json:
             print(address.to_json(), flush=True)
         else:
-            print(f"ready: kafka {address.kafka} · postgres {address.postgres} · pids {address.pids}", flush=True)
+            database = redacted_url(address.postgres) if postgres or settings.postgres_url else address.postgres
+            print(f"ready: kafka {address.kafka} · postgres {database} · pids {address.pids}", flush=True)
         line.run(stopping.is_set)
     finally:
         print("up: stopping", file=sys.stderr, flush=True)
