@@ -44,15 +44,15 @@ def design_bank(
     """
     target = arl0_frames * n_places * len(rates)
     return tuple(
-        tuple(design_chart(rate, _CLASSES[c], target) if c in classes else None for c in range(len(_CLASSES)))
+        tuple(design_chart(rate, _CLASSES[c], target) if c in classes else None for c in range(len(_CLASSES))) + (None,)
         for rate in rates
     )
 
 
 def class_of(background: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The class, rounded up, of each hit probability; the last one, 256 times the lowest, for any above it."""
-    steps = np.ceil(np.log2(np.maximum(background / BACKGROUND, 1.0)) - 1e-9)
-    return np.minimum(steps, len(_CLASSES) - 1).astype(np.uint8)
+    """The class, rounded up, of each hit probability; the last one, above 256 times the lowest, never alarms."""
+    steps = np.ceil(np.log2(np.maximum(background / BACKGROUND, 1.0)) - 1e-6)
+    return np.minimum(steps, len(_CLASSES)).astype(np.uint8)
 
 
 class ChartBank:
@@ -104,7 +104,8 @@ class MapAlarm:
         held = np.full(grid_shape, BACKGROUND) if background is None else np.maximum(background, BACKGROUND)
         n_cells = held.size
         self.background = held.reshape(-1)
-        windows = _any_of_nine(held)
+        self.watched = class_of(self.background) < len(_CLASSES)
+        windows = _any_of_nine(np.where(self.watched.reshape(grid_shape), held, 0.0))
         self.restless = held.reshape(-1) > RESTLESS
         everywhere = np.full(windows.size, float(_any_of_nine(np.minimum(held, RESTLESS)).max()))
         self.cells = ChartBank(held.reshape(-1), arl0_frames / SHARES["cell"], HIT_RATES)

@@ -130,7 +130,7 @@ class RootCause:
         if not scene.order.is_new(header):
             return []
         elapsed = scene.order.follow(header)
-        hit = (frame.score_grid > np.float32(header.cell_threshold)).reshape(-1)
+        hit = (frame.score_grid > np.float32(header.cell_threshold)).reshape(-1) & scene.alarm.watched
         cells = np.flatnonzero(hit)
         on_sensor = sensor_cells(cells, header, scene.grid_shape, self.window.shape)
         alarmed = scene.alarm.update(hit, on_sensor, elapsed)

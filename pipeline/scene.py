@@ -59,11 +59,18 @@ class Scene:
 
     def stand(self, run: Run) -> tuple[float, float]:
         """Statistic and threshold, in nats, of the chart that stands highest over its threshold at the run's place."""
-        cells = np.array(run.cells, np.int64)
         if run.cause is Cause.SENSOR:
-            return self.alarm.sensor.strongest(self.alarm.windows_of(np.array(run.sensor_cells, np.int64)))
-        part = (self.alarm.cells.strongest(cells), self.alarm.windows.strongest(self.alarm.windows_of(cells)))
-        return max(part, key=lambda stand: stand[0] / stand[1])
+            return self.stand_on_sensor(np.array(run.sensor_cells, np.int64))
+        return self.stand_on_part(np.array(run.cells, np.int64))
+
+    def stand_on_part(self, cells: Cells) -> tuple[float, float]:
+        """`stand` of cells of the part, or of the windows they are in."""
+        both = (self.alarm.cells.strongest(cells), self.alarm.windows.strongest(self.alarm.windows_of(cells)))
+        return max(both, key=lambda stand: stand[0] / stand[1])
+
+    def stand_on_sensor(self, lens: Cells) -> tuple[float, float]:
+        """`stand` of the windows that cells of the sensor are in."""
+        return self.alarm.sensor.strongest(self.alarm.windows_of(lens))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

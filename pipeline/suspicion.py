@@ -65,12 +65,14 @@ def _open_on_cells(scene: Scene, cells: Cells, sensor_of: dict[int, int]) -> Run
 
 
 def blame(scene: Scene, cells: Cells, lens: Cells) -> Cause:
-    """Product or sensor: where the same hits pile up higher. A tie, when the pose hardly varies, is the product."""
+    """Product or sensor: where the same hits pile up higher.
+
+    The sensor is blamed when its own chart alarms and leads; a tie, when the pose hardly varies, is the product.
+    """
     if lens.size == 0:
         return Cause.PRODUCT
-    part = scene.alarm.windows.strongest(scene.alarm.windows_of(cells))
-    sensor = scene.alarm.sensor.strongest(scene.alarm.windows_of(lens))
-    leads = sensor[0] / sensor[1] > SENSOR_LEAD * part[0] / part[1]
+    part, sensor = scene.stand_on_part(cells), scene.stand_on_sensor(lens)
+    leads = sensor[0] >= sensor[1] and sensor[0] / sensor[1] > SENSOR_LEAD * part[0] / part[1]
     return Cause.SENSOR if leads else Cause.PRODUCT
 
 

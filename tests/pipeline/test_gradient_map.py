@@ -79,9 +79,35 @@ def test_parts_that_wander_slowly_are_given_more_noise() -> None:
 
 
 def test_a_place_hit_once_among_good_parts_is_reckoned_more_restless_than_it_looks() -> None:
-    hits = np.zeros((100, 2, 2), bool)
+    hits = np.zeros((100, 4, 4), bool)
     hits[7, 0, 1] = True
-    assert hit_rates(hits).tolist() == [[0.0, pytest.approx(2 / 101)], [0.0, 0.0]]
+    watched = np.ones((32, 32), bool)
+    watched[:, 24:] = False
+    rates = hit_rates(hits, watched)
+    assert rates[0].tolist() == pytest.approx([1 / 101, 2 / 101, 1 / 101, 1.0])
+    assert rates[3].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_what_is_not_watched_or_hardly_ever_reached_never_stands_out() -> None:
+    line = Line()
+    pictures = [line.picture(number) for number in range(40)]
+    reached = [None if number % 3 else np.arange(64)[None, :].repeat(64, 0) < 40 for number in range(40)]
+    rarely = [np.arange(64)[None, :].repeat(64, 0) < 50] * 40
+    foreground = np.ones((64, 64), bool)
+    foreground[:10] = False
+    baseline = learn_baseline(pictures, valid=reached, foreground=foreground)
+    assert np.isinf(baseline.noise[:, :10]).all() and np.isfinite(baseline.noise[:, 12:-1, 1:-1]).all()
+    assert np.isinf(learn_baseline(pictures, valid=rarely).noise[:, :, 51:]).all()
+
+
+def test_good_parts_of_two_kinds_do_not_stand_out_when_one_kind_comes_in_a_row() -> None:
+    line = Line()
+    rng = np.random.default_rng(3)
+    kinds = [line.picture(number, SCRATCH if rng.random() < 0.4 else None) for number in range(120)]
+    window = RollingMedian((64, 64), np.dtype(np.uint8), 31)
+    for number in range(31):
+        window.push(line.picture(500 + number, SCRATCH if number < 20 else None))
+    assert marks(deviation(window, learn_baseline(kinds)), 6.0, 6) == []
 
 
 def test_the_picture_of_a_mark_is_the_same_bytes_every_time() -> None:
