@@ -92,8 +92,8 @@ class Subject:
         return float(np.sqrt((apart**2).sum(axis=1).mean())), abs((turn + 180.0) % 360.0 - 180.0)
 
 
-def run(n_frames: int = 200, seed: int = 11) -> BenchResult:
-    """Run it: a minute at 200 frames a condition; peers see half as many."""
+def run(frames: int = 200, seed: int = 11) -> BenchResult:
+    """Run it: a minute or two at 200 `frames` a condition; peers see half as many."""
     cv2.setNumThreads(1)
     products, missing = load_products(data_folder())
     report: dict[str, Json] = {}
@@ -101,13 +101,13 @@ def run(n_frames: int = 200, seed: int = 11) -> BenchResult:
     bounds, rates = [], []
     for index, product in enumerate(products):
         print(f"align: {product.name} ({index + 1} of {len(products)})", file=sys.stderr, flush=True)
-        subject = _subject(product)
+        subject = subject_of(product)
         rng = np.random.default_rng([seed, index])
-        noises = {f"{noise:.0%}": _accuracy(subject, n_frames, noise, 0, rng) for noise in NOISES}
-        defects = {f"{size} px": _accuracy(subject, n_frames // 2, 0.02, size, rng) for size in DEFECTS_PX}
-        peers = _peers(subject, max(n_frames // 2, 10), rng)
+        noises = {f"{noise:.0%}": _accuracy(subject, frames, noise, 0, rng) for noise in NOISES}
+        defects = {f"{size} px": _accuracy(subject, frames // 2, 0.02, size, rng) for size in DEFECTS_PX}
+        peers = _peers(subject, max(frames // 2, 10), rng)
         bounds.append(bound_px(subject, 0.02 * 255))
-        rates.append(_frames_per_s(subject, min(n_frames, 100), rng))
+        rates.append(_frames_per_s(subject, min(frames, 100), rng))
         pooled["ours"].merge(noises["2%"])
         for name in ("refine", "ecc"):
             pooled[name].merge(peers[name])
@@ -150,7 +150,8 @@ def bound_px(subject: Subject, sigma_grey: float) -> float:
     return float(np.sqrt(covariance[0, 0] + covariance[1, 1] + covariance[2, 2] * (x**2 + y**2).mean()))
 
 
-def _subject(product: Product) -> Subject:
+def subject_of(product: Product) -> Subject:
+    """`product` with its template and an aligner that takes any pose."""
     template = product.template()
     inside = 0.3 if product.fills_picture else 0.8
     aligner = Aligner.build(template, AlignSettings(residual_limit=0.5, min_inside=inside))

@@ -31,8 +31,6 @@ Grey = NDArray[np.uint8]
 Report = Callable[[int, int, float], None]
 """Called with (step, n_steps, loss); the loss of the first stage is in px^2 of the working size, else grey."""
 
-_CHECKPOINT_STEPS = 250
-
 
 @dataclass(frozen=True, slots=True)
 class ImmSettings:
@@ -63,11 +61,12 @@ def train_imm(
     settings: ImmSettings,
     *,
     checkpoint: Path | None = None,
+    checkpoint_steps: int = 250,
     report: Report | None = None,
 ) -> Weights:
     """Weights of the network for `template` (H, W), from `parts` and the template itself.
 
-    Args: checkpoint: file (.npz) that is written every 250 steps, and continued when it exists.
+    Args: checkpoint: file (.npz) written every `checkpoint_steps`, and continued when it exists.
     Raises: MissingExtra without torch; SetupError when the checkpoint belongs to another network.
     """
     try:
@@ -93,7 +92,7 @@ def train_imm(
         smooth_loss = value if step in (start, settings.n_steps) else 0.95 * smooth_loss + 0.05 * value
         if report is not None:
             report(step + 1, total, smooth_loss)
-        if checkpoint is not None and ((step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == total):
+        if checkpoint is not None and ((step + 1) % checkpoint_steps == 0 or step + 1 == total):
             _save(checkpoint, tensors, optimiser, step + 1)
     return {name: value.detach().numpy().copy() for name, value in tensors.items()}
 

@@ -20,7 +20,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_pictures")
 def test_the_demo_plate_alone_gives_every_figure(tmp_path: Path) -> None:
-    result = json.loads(align.run(n_frames=20).to_json())
+    result = json.loads(align.run(frames=20).to_json())
     assert list(result) == ["name", "ours", "baseline", "ratio", "figures", "machine"]
     assert result["ratio"] == pytest.approx(result["baseline"] / result["ours"])
     figures = result["figures"]
