@@ -72,9 +72,19 @@ def test_a_template_that_does_not_suit_its_colour_is_an_error() -> None:
 def test_the_edge_of_the_frame_is_that_of_the_geometry(pose: tuple[float, float, float], n_channels: int) -> None:
     transform = motion(FRAME_PX, TEMPLATE_PX, *pose)
     shape = (TEMPLATE_PX[1], TEMPLATE_PX[0], n_channels) if n_channels else TEMPLATE_PX[::-1]
-    pixels, golden = np.zeros(shape, np.uint8), np.full(shape, 9, np.uint8)
+    pixels, golden = np.full(shape, 40, np.uint8), np.full(shape, 9, np.uint8)
     expected = valid_mask(transform, TEMPLATE_PX, FRAME_PX)
     valid = fill_outside(pixels, golden, transform, FRAME_PX)
     np.testing.assert_array_equal(expected if valid is None else valid, expected)
     assert (valid is None) == expected.all()
-    np.testing.assert_array_equal(pixels.reshape(*TEMPLATE_PX[::-1], -1)[:, :, 0], np.where(expected, 0, 9))
+    np.testing.assert_array_equal(pixels, 40)
+
+
+def test_beyond_the_frame_the_template_shows_at_the_level_of_the_frame() -> None:
+    golden = np.tile(np.arange(TEMPLATE_PX[0]) % 20 + 100, (TEMPLATE_PX[1], 1)).astype(np.uint8)
+    pixels = golden + 30
+    pixels[:, ::2] -= 4  # what differs finely does not matter, only the level
+    transform = motion(FRAME_PX, TEMPLATE_PX, 60, 0, 0)
+    valid = fill_outside(pixels, golden, transform, FRAME_PX)
+    assert valid is not None
+    assert np.abs(pixels.astype(int) - golden - 28)[~valid].max() <= 1
