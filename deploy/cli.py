@@ -20,6 +20,7 @@ from deploy.commands import (
     migrate,
     review,
     schema,
+    systematic,
     train,
     up,
     watch,
@@ -47,6 +48,8 @@ app.command("bench")(bench.bench)
 app.command("watch")(watch.watch)
 app.command("history")(history.history)
 app.command("review")(review.review)
+app.command("systematic")(systematic.systematic)
+app.command("baseline")(systematic.baseline)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)

@@ -44,7 +44,7 @@ def design_bank(
     """
     target = arl0_frames * n_places * len(rates)
     return tuple(
-        tuple(design_chart(rate, _CLASSES[c], target) if c in classes else None for c in range(len(_CLASSES))) + (None,)
+        tuple(design_chart(rate, p, target) if c in classes else None for c, p in enumerate((*_CLASSES, 1.0)))
         for rate in rates
     )
 

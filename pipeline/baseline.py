@@ -137,7 +137,7 @@ def _ranked(ordered: NDArray[np.int32], last: NDArray[np.int64], share: float) -
     """The value at `share` of the way from rank 0 to rank `last`, the mean of its two neighbours when between."""
     below, above = np.floor(last * share).astype(np.int64), np.ceil(last * share).astype(np.int64)
     pair = [np.take_along_axis(ordered, rank[None], axis=0)[0] for rank in (below, above)]
-    return ((pair[0] + pair[1]) * 0.5).astype(np.float32)
+    return np.asarray((pair[0] + pair[1]) * 0.5, np.float32)
 
 
 def _wander(stack: NDArray[np.int32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -150,7 +150,7 @@ def _wander(stack: NDArray[np.int32], middle: NDArray[np.float32]) -> NDArray[np
         off = _centre_and_spread(stack[start : start + length])[0] - middle
         reached = (stack[start : start + length] != _ABSENT).sum(axis=0) * 2 >= length
         total += np.where(reached, np.square(off), 0.0)
-    return (total / len(starts) / (MEDIAN_SPREAD**2 * (1.0 / length - 1.0 / n))).astype(np.float32)
+    return np.asarray(total / len(starts) / (MEDIAN_SPREAD**2 * (1.0 / length - 1.0 / n)), np.float32)
 
 
 def hit_rates(hits: NDArray[np.bool_], watched: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -162,8 +162,7 @@ def hit_rates(hits: NDArray[np.bool_], watched: NDArray[np.bool_]) -> NDArray[np
     """
     counted = hits.sum(axis=0)
     own = np.where(counted > 0, (counted + 1) / (len(hits) + 1), 0.0).astype(np.float32)
-    rates = np.maximum(own, cv2.dilate(own, np.ones((3, 3), np.uint8)) * np.float32(0.5))
-    rows, columns = rates.shape
+    near = cv2.dilate(own, np.ones((3, 3), np.uint8))
+    rows, columns = own.shape
     seen = cv2.resize(watched.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    rates[seen < 0.5] = 1.0
-    return rates
+    return np.asarray(np.where(seen < 0.5, 1.0, np.maximum(own, 0.5 * near)), np.float32)

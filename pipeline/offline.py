@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
-from pipeline.baseline import NOISE_FLOOR_GREY, Baseline, learn_baseline
+from pipeline.baseline import Baseline, learn_baseline
 from pipeline.decode import DecodeRules
 from pipeline.good_parts import read_picture
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
 from pipeline.picture_header import MalformedPictureError, content_type_of
-from pipeline.rolling_median import Picture, gradients
+from pipeline.rolling_median import Picture
 from pipeline.root_cause import RootCause
 from pipeline.sensor_view import valid_pixels
 from schemas.alert import Alert
@@ -176,11 +177,12 @@ def blank_baseline(frames: Iterable[AlignedFrame | None]) -> Baseline:
 
     With it every edge that the pictures have in common is a mark (the paper's reading of the median gradients).
     """
-    pictures = [frame.picture for frame, _ in zip(frames, range(_BLANK_FRAMES), strict=False) if frame is not None]
-    stack = np.stack([gradients(picture) for picture in pictures])
-    spread = 1.4826 * np.median(np.abs(stack), axis=0)
-    noise = np.maximum(spread, NOISE_FLOOR_GREY).astype(np.float32)
-    return Baseline(np.zeros_like(noise), noise, _MANY)
+    pictures = [frame.picture for frame in islice(frames, _BLANK_FRAMES) if frame is not None]
+    try:
+        learnt = learn_baseline(pictures)
+    except ValueError as exc:
+        raise InputError(f"{exc}; give more pictures, or --baseline with good parts") from exc
+    return Baseline(np.zeros_like(learnt.median), learnt.noise, _MANY)
 
 
 def product_baseline(bundle: Bundle) -> Baseline | None:
