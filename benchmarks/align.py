@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import align_peers
+from benchmarks.align_refusal import refusals
 from benchmarks.align_truth import Product, data_folder, expose, load_products, paste_defect
 from benchmarks.result import BenchResult, Json, machine
 from engines.align import Aligner, AlignSettings
@@ -44,12 +45,15 @@ class Tally:
     errors_deg: list[float] = field(default_factory=list)
     times_ms: list[float] = field(default_factory=list)
     n_refused: int = 0
+    n_silent: int = 0
+    """Frames lost by more than a pixel and yet not refused."""
 
     def merge(self, other: Tally) -> None:
         self.errors_px += other.errors_px
         self.errors_deg += other.errors_deg
         self.times_ms += other.times_ms
         self.n_refused += other.n_refused
+        self.n_silent += other.n_silent
 
     def figures(self) -> dict[str, Json]:
         """Quantiles over all frames (a lost frame counts as 1000 px), share beyond 1 px, median time."""
@@ -63,6 +67,7 @@ class Tally:
             "p95_deg": _rounded(np.quantile(turns, 0.95)),
             "failure_rate": _rounded((errors > _FAILED_PX).mean()),
             "refused_rate": _rounded(self.n_refused / len(errors)),
+            "silent_rate": _rounded(self.n_silent / len(errors)),
             "ms_per_frame": _rounded(np.median(self.times_ms)),
         }
 
@@ -126,10 +131,12 @@ def run(frames: int = 200, seed: int = 11) -> BenchResult:
         **headline,
         "crlb_px": _rounded(np.sqrt(np.mean(np.square(bounds)))),
         "failure_rate_all_conditions": total.figures()["failure_rate"],
+        "silent_rate_all_conditions": total.figures()["silent_rate"],
         "n_frames_all_conditions": len(total.errors_px),
         "frames_per_s": _rounded(np.median(rates)),
         "ratio_all_in": _rounded(baseline / float(np.median(pooled["ours"].times_ms))),
         "products": report,
+        "refusals": refusals(data_folder(), 5 * frames),
         "missing": missing,
     }
     return BenchResult("align", ours, baseline, baseline / ours, figures, machine())
@@ -154,7 +161,7 @@ def subject_of(product: Product) -> Subject:
     """`product` with its template and an aligner that takes any pose."""
     template = product.template()
     inside = 0.3 if product.fills_picture else 0.8
-    aligner = Aligner.build(template, AlignSettings(residual_limit=0.5, min_inside=inside))
+    aligner = Aligner.build(template, AlignSettings(residual_limit=0.4, min_inside=inside))
     ys, xs = np.nonzero(aligner.mask)
     return Subject(product, template, aligner, np.stack([xs, ys], axis=1)[::37].astype(np.float64))
 
@@ -172,8 +179,10 @@ def _accuracy(subject: Subject, n_frames: int, noise: float, defect_px: int, rng
         start = time.thread_time()
         result = subject.aligner.align(frame)
         tally.times_ms.append((time.thread_time() - start) * 1e3)
-        tally.n_refused += result.status is AlignmentStatus.MISALIGNED
+        refused = result.status is AlignmentStatus.MISALIGNED
+        tally.n_refused += refused
         _count(tally, subject.errors(result.transform, truth))
+        tally.n_silent += not refused and tally.errors_px[-1] > _FAILED_PX
     return tally
 
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_COLUMNS = ("p50_px", "p95_px", "p99_px", "p95_deg", "failure_rate", "ms_per_frame")
-_HEADS = ("p50 px", "p95 px", "p99 px", "p95 deg", "lost (> 1 px)", "ms")
+_COLUMNS = ("p50_px", "p95_px", "p99_px", "p95_deg", "failure_rate", "silent_rate", "ms_per_frame")
+_HEADS = ("p50 px", "p95 px", "p99 px", "p95 deg", "lost (> 1 px)", "lost unrefused", "ms")
 
 
 def tables(result: dict[str, Any]) -> str:
@@ -27,6 +27,11 @@ def tables(result: dict[str, Any]) -> str:
     parts += [_row(name, size, None, f) for name, p in products.items() for size, f in p["by_defect"].items()]
     parts += ["\n### Beside what one can install (2% noise, the same frames)\n", _head("product", "method")]
     parts += [_row(name, peer, None, f) for name, p in products.items() for peer, f in p["peers"].items()]
+    parts += ["\n### Refusals: good parts not calibrated on, and pictures that must be refused\n"]
+    parts += ["| product | good refused | bad pictures refused |", "|---|---|---|"]
+    for name, found in result["figures"]["refusals"].items():
+        bad = ", ".join(f"{kind} {share:.0%}" for kind, share in found["refused"].items())
+        parts.append(f"| {name} | {found['n_good_refused']} of {found['n_good']} | {bad} |")
     return "\n".join(parts) + "\n"
 
 
