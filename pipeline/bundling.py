@@ -18,13 +18,14 @@ from engines.backbone_student import load_student
 from engines.bundle import BASELINE, FOREGROUND, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
 from engines.manifest import Calibration, Manifest, Training
 from engines.parity import measure_parity, probe_frames
-from pipeline.good_parts import ColourChoice, PictureSet, load_good_parts
+from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
 from pipeline.gradient_map import MIN_BASELINE_FRAMES, learn_baseline
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
 from pipeline.picture_header import MalformedPictureError, content_type_of
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
 from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
+from pipeline.variations import with_variations
 from schemas.errors import InputError, SetupError
 from schemas.verdict import Outcome
 
@@ -78,13 +79,18 @@ def train_bundle(
     created_at: datetime,
     out: Path,
     progress: Progress,
+    variations: int = 0,
 ) -> TrainingSummary:
     """Train on the pictures at `good`, write the bundle to `out`.
 
     Args: bad: pictures of defective parts; how many are stopped is reported, nothing is fitted to them.
+        variations: learn also from so many variations of each good picture (see pipeline/variations.py); then one
+            golden part is enough.
     Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
     """
-    pictures = load_good_parts(good, colour)
+    pictures = load_good_parts(good, colour, least=1 if variations else LEAST_GOOD)
+    if variations:
+        pictures = with_variations(pictures, variations, settings.seed)
     features = load_backbone(backbone, weights)
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)

@@ -59,6 +59,9 @@ def train(
     false_calls_per_1000: Annotated[
         float, typer.Option(help="Good parts in a thousand that may be stopped (review or fail).")
     ] = 5.0,
+    variations: Annotated[
+        int, typer.Option(min=0, help="Learn also from so many variations of each good picture: 40 for a golden board.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed and pictures give the same bundle.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
     created_at: Annotated[
@@ -95,5 +98,6 @@ def train(
             created_at=when,
             out=out,
             progress=progress,
+            variations=variations,
         )
     typer.echo(summary.model_dump_json() if json else summary.text())

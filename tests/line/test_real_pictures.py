@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,7 @@ def check_line_equals_inspect(
     for path, verdict in zip(paths, alone, strict=True):
         score, outcome = decided[path.relative_to(pictures).with_suffix("").as_posix()]
         assert outcome == verdict["outcome"], path
-        assert score == pytest.approx(verdict["score"], abs=1e-6), path
+        assert score == (None if verdict["score"] is None else pytest.approx(verdict["score"], abs=1e-6)), path
 
 
 def test_every_screw_gets_one_verdict_equal_to_inspect(pictures_dir: Path, tmp_path: Path) -> None:
@@ -61,3 +62,24 @@ def test_every_screw_gets_one_verdict_equal_to_inspect(pictures_dir: Path, tmp_p
     with LineProcess(tmp_path / "state") as line:
         sightline(line, "train", "screw", "--good", str(screws / "train" / "good"), "--out", str(bundle))
         check_line_equals_inspect(line, tmp_path / "state", bundle, screws / "test", "test/screws/cam0", "screw")
+
+
+def test_a_tested_board_is_judged_against_its_template_and_another_board_is_refused(
+    pictures_dir: Path, tmp_path: Path
+) -> None:
+    boards = pictures_dir / "deeppcb" / "group00041" / "00041"
+    golden, sent, bundle = tmp_path / "golden", tmp_path / "sent", tmp_path / "board.bundle"
+    golden.mkdir()
+    sent.mkdir()
+    shutil.copy(boards / "00041000_temp.jpg", golden)
+    for name in ("00041000_temp.jpg", "00041000_test.jpg", "00041001_test.jpg"):
+        shutil.copy(boards / name, sent)
+    with LineProcess(tmp_path / "state") as line:
+        sightline(line, "train", "board", "--good", str(golden), "--variations", "24", "--out", str(bundle))
+        check_line_equals_inspect(line, tmp_path / "state", bundle, sent, "test/boards/cam0", "board")
+        outcomes = line.query("SELECT unit_id, outcome, reason FROM sightline.verdict ORDER BY unit_id")
+    assert outcomes == [
+        ("00041000_temp", "pass", None),
+        ("00041000_test", "fail", None),
+        ("00041001_test", "uninspected", "misaligned"),
+    ]
