@@ -1,10 +1,8 @@
-"""Fitting the feature model from good parts alone, in closed form: numpy and ONNX Runtime, no gradient steps.
+"""Fitting the feature model from good parts alone, in closed form and k-means: numpy, no gradient steps.
 
-The projection answers: along which directions do defects stand out most against the spread of good parts? With
-S_w the covariance of good parts around their place's centre and S_o the second moment of what synthetic
-defects do to the features, it solves ``S_o v = lambda S_w v`` and keeps the d greatest. In these coordinates good
-parts have unit variance and defects 1 + lambda, so gain = lambda / (1 + lambda) is the weight of a square in the
-log-likelihood ratio. (Outlier exposure, 004 eq. 5, without its training.)
+The projection whitens what good parts vary around their place's centre, pooled over places, and keeps d random
+directions of that space: subtle deviations count as much as bold ones. At each place the variances are shrunk
+towards the pooled ones, and K centres by k-means hold what good parts look like there.
 """
 
 from __future__ import annotations
@@ -15,28 +13,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.feature_model import FeatureModel, Float, Projection
+from engines.feature_model import FeatureModel, Float
 from engines.features import Features
 
 _RIDGE = 1e-3
-_SPOILT_SHARE = 0.25
+_LEAST_PICTURES = 3
+_CHUNK_PLACES = 128
+_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """`dimensions` kept; `shrinkage` of a place's variances towards the pooled one; `trim` share of the farthest
-    good parts at each place that is left out of the second fit, so that a few bad ones do not widen it."""
+    """How the model is fitted; the defaults are those measured in docs/accuracy.md.
 
-    dimensions: int = 64
-    shrinkage: float = 0.5
-    trim: float = 0.05
+    `dimensions` kept of the features; `shrinkage` of a place's variances towards the pooled ones; `centres` a
+    place, at most a third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean
+    than this multiple of the median distance are left out, so that a few bad ones do no harm.
+    """
+
+    dimensions: int = 112
+    shrinkage: float = 0.6
+    centres: int = 24
+    outlier_ratio: float = 3.0
 
 
 class Scatter:
-    """Running second moments of features around their place's centre.
-
-    Add good pictures first; `finish` gives the centre map and S_w. Only scored, valid cells count.
-    """
+    """Running second moments of features around their place's centre; only cells that count are added."""
 
     def __init__(self, channels: int, grid: tuple[int, int]) -> None:
         self._count = np.zeros(grid)
@@ -50,78 +52,105 @@ class Scatter:
         chosen = features[:, cells].astype(np.float64)
         self._moment += chosen @ chosen.T
 
-    def finish(self) -> tuple[Float, NDArray[np.float64]]:
-        """(C, h, w) centres and (C, C) covariance S_w around them, corrected for the centres' own fit."""
+    def within(self) -> NDArray[np.float64]:
+        """(C, C) covariance around the places' centres, corrected for the centres' own fit."""
         count = np.maximum(self._count, 1)
-        centres = self._sum / count
-        flat = (centres * np.sqrt(self._count)).reshape(len(centres), -1)
+        flat = (self._sum / np.sqrt(count)).reshape(len(self._sum), -1)
         freedom = max(float(self._count.sum() - (self._count > 0).sum()), 1.0)
-        return centres.astype(np.float32), (self._moment - flat @ flat.T) / freedom
+        return np.asarray((self._moment - flat @ flat.T) / freedom)
 
 
-def fit_projection(within: NDArray[np.float64], changes: NDArray[np.float32], settings: FitSettings) -> Projection:
-    """The most telling directions.
-
-    Args: within: (C, C) S_w. changes: (n, C) features of spoilt places minus those of the same places unspoilt.
-    Raises: ValueError when there are no changes.
-    """
-    if not len(changes):
-        raise ValueError("no synthetic defect touched a scored place")
+def fit_projection(within: NDArray[np.float64], settings: FitSettings, seed: int) -> Float:
+    """(d, C) matrix onto random orthogonal directions of the space in which `within` (C, C) is the identity."""
     channels = len(within)
     ridge = _RIDGE * float(np.trace(within)) / channels + 1e-12
     root = np.linalg.cholesky(within + ridge * np.eye(channels))
-    whitened = np.linalg.solve(root, changes.T.astype(np.float64))
-    values, vectors = np.linalg.eigh(whitened @ whitened.T / len(changes))
-    order = np.argsort(values)[::-1][: min(settings.dimensions, channels)]
-    chosen = vectors[:, order]
-    chosen = chosen * np.where(chosen[np.abs(chosen).argmax(0), np.arange(len(order))] < 0, -1.0, 1.0)
-    matrix = np.linalg.solve(root.T, chosen).T
-    telling = np.maximum(values[order], 1e-9)
-    return Projection(matrix.astype(np.float32), (telling / (1 + telling)).astype(np.float32))
+    n_kept = min(settings.dimensions, channels)
+    directions = np.eye(channels)
+    if n_kept < channels:
+        directions = np.linalg.qr(np.random.default_rng(seed).standard_normal((channels, n_kept)))[0]
+    return np.ascontiguousarray(np.linalg.solve(root.T, directions).T, np.float32)
 
 
 def fit_model(
-    projection: Projection, projected: Features, cells: NDArray[np.bool_], settings: FitSettings
+    projection: Float, projected: Features, cells: NDArray[np.bool_], settings: FitSettings, seed: int
 ) -> FeatureModel:
-    """Centres and variances at each place of good parts; `level` is 1 everywhere until calibration sets it.
+    """Mean, spread and centres of good parts at each place.
 
-    Args: projected: (N, d, h, w), N >= 2. cells: (N, h, w) bool, the cells that count; a place where fewer
-        than three pictures count gets weight 0: it never alarms.
+    Args: projected: (N, d, h, w), N >= 3, any float type. cells: (N, h, w) bool, the cells that count; a place
+        where fewer than three pictures count is not scored: it never alarms.
     """
-    first = _fit_once(projection, projected, cells, settings)
-    n_trimmed = int(settings.trim * len(projected))
-    if n_trimmed == 0:
-        return first
-    far = np.where(cells, first.score(projected), -np.inf)
-    limit = np.partition(far, len(far) - 1 - n_trimmed, axis=0)[len(far) - 1 - n_trimmed]
-    return _fit_once(projection, projected, cells & (far <= limit), settings)
-
-
-def spoilt_cells(mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
-    """(h, w) bool: the cells of which a quarter or more is covered by `mask` (H, W)."""
-    share = cv2.resize(mask.astype(np.float32), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(share >= _SPOILT_SHARE, np.bool_)
-
-
-def _fit_once(
-    projection: Projection, projected: Features, cells: NDArray[np.bool_], settings: FitSettings
-) -> FeatureModel:
+    n, d, height, width = projected.shape
     count = cells.sum(0)
-    known = count >= 3
-    weight = cells[:, None].astype(np.float32)
-    centres = (projected * weight).sum(0) / np.maximum(count, 1)
-    squares = (np.square(projected - centres) * weight).sum(0)
-    freedom = np.maximum(count - 1, 1)
-    pooled = (squares[:, known].sum(1) / max(int(freedom[known].sum()), 1))[:, None, None]
-    place = _smooth(squares / freedom, known)
-    variance = (1 - settings.shrinkage) * place + settings.shrinkage * pooled
-    gain = projection.gain[:, None, None]
-    weights = np.where(known, gain / np.maximum(variance, 1e-6) / len(gain), 0)
-    level = np.ones(count.shape, np.float32)
-    return FeatureModel(projection, centres.astype(np.float32), weights.astype(np.float32), level)
+    places = np.flatnonzero(count >= _LEAST_PICTURES)
+    mean = np.zeros((d, height, width), np.float32)
+    squares = np.zeros((d, height, width), np.float32)
+    for picture, counted in zip(projected, cells, strict=True):
+        mean += np.where(counted, picture, 0)
+    mean /= np.maximum(count, 1)
+    for picture, counted in zip(projected, cells, strict=True):
+        squares += np.where(counted, np.square(picture - mean), 0)
+    weight = _weights(squares, count, settings.shrinkage)
+    chosen_mean = mean.reshape(d, -1)[:, places].T
+    chosen_weight = weight.reshape(d, -1)[:, places].T
+    n_centres = max(1, min(settings.centres, n // 3))
+    flat = projected.reshape(n, d, -1)
+    rng = np.random.default_rng(seed)
+    parts = []
+    for start in range(0, len(places), _CHUNK_PLACES):
+        chunk = slice(start, start + _CHUNK_PLACES)
+        z = flat[:, :, places[chunk]].transpose(2, 0, 1).astype(np.float32)
+        y = (z - chosen_mean[chunk, None]) * chosen_weight[chunk, None]
+        use = cells.reshape(n, -1)[:, places[chunk]].T
+        parts.append(_centres(y, _without_outliers(y, use, settings.outlier_ratio), n_centres, rng))
+    centres = np.concatenate(parts) if parts else np.zeros((0, n_centres, d), np.float32)
+    return FeatureModel(
+        projection,
+        (height, width),
+        places.astype(np.int64),
+        np.ascontiguousarray(chosen_mean),
+        np.ascontiguousarray(chosen_weight),
+        centres,
+    )
 
 
-def _smooth(maps: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """`maps` (d, h, w) averaged over neighbouring known places: residual misalignment moves features about."""
-    mass = cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.7)
-    return np.stack([cv2.GaussianBlur(m * known, (0, 0), 0.7) / np.maximum(mass, 1e-3) for m in maps])
+def _weights(squares: Float, count: NDArray[np.int64], shrinkage: float) -> Float:
+    """(d, h, w) reciprocal spread, the variances smoothed over neighbours and shrunk, divided by sqrt(d)."""
+    known = count >= _LEAST_PICTURES
+    freedom = np.maximum(count - 1, 1).astype(np.float32)
+    pooled = squares[:, known].sum(1) / max(float(freedom[known].sum()), 1.0)
+    mass = np.maximum(cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.7), 1e-3)
+    place = np.stack([cv2.GaussianBlur(m * known, (0, 0), 0.7) / mass for m in squares / freedom])
+    variance = (1 - shrinkage) * place + shrinkage * pooled[:, None, None]
+    return np.asarray(1 / np.sqrt(np.maximum(variance, 1e-8) * len(squares)), np.float32)
+
+
+def _without_outliers(y: Float, use: NDArray[np.bool_], ratio: float) -> NDArray[np.bool_]:
+    """`use` (P, N) without the pictures of `y` (P, N, d) that lie too far from the place's mean."""
+    away = np.sqrt(np.square(y).sum(2))
+    median = np.nanmedian(np.where(use, away, np.nan), axis=1, keepdims=True)
+    return np.asarray(use & (away <= ratio * np.maximum(median, 1e-6)), np.bool_)
+
+
+def _centres(y: Float, use: NDArray[np.bool_], n_centres: int, rng: np.random.Generator) -> Float:
+    """(P, K, d) centres by k-means++ and eight rounds of Lloyd, all places at once. `y` (P, N, d), `use` (P, N)."""
+    n_places, n, d = y.shape
+    everyone = np.arange(n_places)
+    squares = np.square(y).sum(2)
+    centres = np.zeros((n_places, n_centres, d), np.float32)
+    centres[:, 0] = y[everyone, np.where(use, squares, np.inf).argmin(1)]
+    away = np.where(use, np.inf, 0).astype(np.float32)
+    for k in range(1, n_centres):
+        last = centres[:, k - 1]
+        distance = squares + np.square(last).sum(1)[:, None] - 2 * np.matmul(y, last[:, :, None])[:, :, 0]
+        away = np.minimum(away, np.where(use, np.maximum(distance, 0), 0))
+        reach = np.cumsum(away, axis=1, dtype=np.float64)
+        drawn = (reach < rng.random(n_places)[:, None] * reach[:, -1:]).sum(1)
+        centres[:, k] = y[everyone, np.minimum(drawn, n - 1)]
+    for _ in range(_ROUNDS):
+        nearest = (np.matmul(y, centres.transpose(0, 2, 1)) - np.square(centres).sum(2)[:, None] / 2).argmax(2)
+        member = ((nearest[:, :, None] == np.arange(n_centres)) & use[:, :, None]).astype(np.float32)
+        size = member.sum(1)[:, :, None]
+        moved = np.matmul(member.transpose(0, 2, 1), y) / np.maximum(size, 1)
+        centres = np.where(size > 0, moved, centres).astype(np.float32)
+    return centres

@@ -163,7 +163,7 @@ def build_bundle(
         members[BASELINE] = learn_baseline([each.grey for each in trained.aligned[:_BASELINE_FRAMES]]).to_bytes()
     members[REPORT] = draw_report(product, trained)
     draft = Bundle.from_bytes(bundle_bytes(manifest, members), f"bundle of {product}")
-    mapper = ScoreMapper.build(trained.score, manifest.input_size_px, trained.model.level.shape[:2])
+    mapper = ScoreMapper.build(trained.score, manifest.input_size_px, trained.model.grid)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
     frames += probe_frames(trained.template)
     parity = measure_parity(draft, frames, lambda grid: mapper.frame_score(mapper.map(grid, trained.foreground)))
@@ -223,7 +223,8 @@ def _manifest(
             figures={
                 "dimensions": settings.fit.dimensions,
                 "shrinkage": settings.fit.shrinkage,
-                "trim": settings.fit.trim,
+                "centres": settings.fit.centres,
+                "outlier_ratio": settings.fit.outlier_ratio,
                 "refused": [f"{name}: {why}" for name, why in trained.refused],
                 "suspects": list(trained.suspects),
             },

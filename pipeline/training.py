@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +13,11 @@ from engines.align_calibration import calibrate_alignment
 from engines.align_settings import AlignSettings
 from engines.align_template import choose_template
 from engines.backbone import Backbone
-from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection, spoilt_cells
-from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Projection
-from engines.features import FeatureExtractor, Features, grid_size
+from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
+from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Float
+from engines.features import FeatureExtractor, grid_size
 from engines.geometry import resize_transform, warp_to_template, working_size
 from engines.manifest import ScoreSettings
-from engines.synthetic_defects import spoil
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
 from pipeline.preparation import Preparation, Prepared
@@ -32,8 +30,6 @@ Motion = Literal["none", "rigid", "similarity", "affine"]
 Bool = NDArray[np.bool_]
 
 _PROJECTION_PICTURES = 96
-_N_SPOILT = 64
-_DEFECTS_A_PICTURE = 6
 _N_FOLDS = 5
 _MOST_REFUSED = 0.2
 
@@ -89,8 +85,9 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     projection = rig.learn_projection(aligned, cells, progress)
     projected = rig.project(aligned, projection, progress)
     grids = rig.held_out_grids(projection, projected, cells, progress)
-    level = _levels(grids, cells)
-    scores = rig.frame_scores(grids / level, aligned)
+    scores = rig.frame_scores(grids, aligned)
+    scale = float(np.median(scores))
+    grids, scores = grids / np.float32(scale), scores / scale
     suspect = outliers(scores)
     if suspect.mean() > 0.1:
         named = ", ".join(names[i] for i in np.flatnonzero(suspect)[:5])
@@ -98,8 +95,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
             f"{int(suspect.sum())} of {len(names)} good parts look unlike the rest (e.g. {named}): "
             "the good set is contaminated or mixes products; look at them and take out what is not good"
         )
-    model = fit_model(projection, projected, cells, settings.fit)
-    model = FeatureModel(projection, model.centres, model.weights, level)
+    model = fit_model(projection, projected, cells, settings.fit, settings.seed).scaled(scale)
     return TrainedModel(
         template=template,
         align=align,
@@ -108,7 +104,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         model=model,
         onnx=model.export(backbone, preparation.input_size_px),
         calibration=calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed),
-        cell_threshold=cell_threshold((grids / level)[~suspect], cells[~suspect]),
+        cell_threshold=cell_threshold(grids[~suspect], cells[~suspect]),
         aligned=tuple(aligned),
         scores=scores,
         used=tuple(names),
@@ -179,7 +175,7 @@ class _Rig:
     def build(
         cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
     ) -> _Rig:
-        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 64, border_px=8)
+        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 64, border_px=2)
         return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
 
     def scored(self, valid: Bool | None) -> Bool | None:
@@ -192,51 +188,40 @@ class _Rig:
             return np.ones(grid_size(self.size_px), np.bool_)
         return self.mapper.cells(scored) > 0
 
-    def learn_projection(self, aligned: Sequence[Prepared], cells: NDArray[np.bool_], progress: Progress) -> Projection:
-        """Scatter of good parts and of synthetic defects on them, then the telling directions."""
+    def learn_projection(self, aligned: Sequence[Prepared], cells: Bool, progress: Progress) -> Float:
+        """(d, C) projection from how the features of good parts, a sample of them, vary."""
         rng = np.random.default_rng(self.settings.seed)
         chosen = np.sort(rng.permutation(len(aligned))[:_PROJECTION_PICTURES])
         extractor = FeatureExtractor(self.backbone, self.size_px, n_threads=self.settings.n_threads)
         scatter = Scatter(self.backbone.spec.channels, grid_size(self.size_px))
-        changes = []
-        total, spoilt_each = len(chosen), max(1, round(_N_SPOILT / len(chosen)))
-        n_spoilt = 0
         for done, index in enumerate(chosen):
-            progress("features", done, total)
-            tensor = aligned[index].tensor
-            plain = extractor.features(tensor[None])[0]
-            scatter.add(plain, cells[index])
-            while n_spoilt < min((done + 1) * _N_SPOILT / total, (done + 1) * spoilt_each):
-                picture, mask = spoil(rng, np.ascontiguousarray(tensor.transpose(1, 2, 0)), _DEFECTS_A_PICTURE)
-                touched = spoilt_cells(mask, plain.shape[1:]) & cells[index]
-                other = extractor.features(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])[0]
-                changes.append((other - plain)[:, touched].T)
-                n_spoilt += 1
-        progress("features", total, total)
-        _, within = scatter.finish()
-        return fit_projection(within, np.concatenate(changes), self.settings.fit)
+            progress("features", done, len(chosen))
+            scatter.add(extractor.features(aligned[index].tensor[None])[0], cells[index])
+        progress("features", len(chosen), len(chosen))
+        return fit_projection(scatter.within(), self.settings.fit, self.settings.seed)
 
-    def project(self, aligned: Sequence[Prepared], projection: Projection, progress: Progress) -> Features:
+    def project(self, aligned: Sequence[Prepared], projection: Float, progress: Progress) -> NDArray[np.float16]:
         """(N, d, h, w) projected features of every aligned good part."""
         extractor = FeatureExtractor(
-            self.backbone, self.size_px, projection=projection.matrix, n_threads=self.settings.n_threads
+            self.backbone, self.size_px, projection=projection, n_threads=self.settings.n_threads
         )
         parts = []
         for done, each in enumerate(aligned):
             progress("projecting", done, len(aligned))
-            parts.append(extractor.features(each.tensor[None]))
+            parts.append(extractor.features(each.tensor[None]).astype(np.float16))
         progress("projecting", len(aligned), len(aligned))
         return np.concatenate(parts)
 
     def held_out_grids(
-        self, projection: Projection, projected: Features, cells: Bool, progress: Progress
+        self, projection: Float, projected: NDArray[np.float16], cells: Bool, progress: Progress
     ) -> NDArray[np.float32]:
         """(N, h, w) score grids, each picture's by a model fitted to the other folds."""
         grids = np.zeros((len(projected), *projected.shape[2:]), np.float32)
         for done, held in enumerate(_folds(len(projected), self.settings.seed)):
             progress("calibrating", done, _N_FOLDS)
             rest = np.setdiff1d(np.arange(len(projected)), held)
-            grids[held] = fit_model(projection, projected[rest], cells[rest], self.settings.fit).score(projected[held])
+            model = fit_model(projection, projected[rest], cells[rest], self.settings.fit, self.settings.seed)
+            grids[held] = model.score(projected[held])
         progress("calibrating", _N_FOLDS, _N_FOLDS)
         return grids
 
@@ -249,12 +234,3 @@ class _Rig:
 def _folds(n: int, seed: int) -> Iterator[NDArray[np.int64]]:
     order = np.random.default_rng(seed).permutation(n)
     return iter(np.array_split(order, _N_FOLDS))
-
-
-def _levels(grids: NDArray[np.float32], cells: Bool) -> NDArray[np.float32]:
-    """(h, w) mean held-out score of good parts at each place, smoothed; the overall mean where nothing is known."""
-    count = cells.sum(0)
-    overall = float(grids[cells].mean())
-    mean = ((grids * cells).sum(0) + overall) / (count + 1)
-    smooth = cv2.GaussianBlur(mean.astype(np.float32), (0, 0), 1.0)
-    return np.asarray(np.maximum(smooth, 0.25 * overall), np.float32)
