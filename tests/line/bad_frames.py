@@ -26,7 +26,9 @@ class Sent:
     key: bytes | None = None
 
 
-def headers(frame_id: str, station: str, content_type: str = "image/png", **more: str | None) -> tuple[Header, ...]:
+def headers(
+    frame_id: str, station: str, content_type: str | None = "image/png", **more: str | None
+) -> tuple[Header, ...]:
     """The required headers with `more` (``ce_`` names; None removes one)."""
     named: dict[str, str | None] = {
         "ce_specversion": "1.0",

@@ -145,6 +145,6 @@ def test_the_residual_that_a_mark_on_the_part_raises_is_not_the_fixtures_doing()
     rng = np.random.default_rng(9)
     alerts: list[Alert] = []
     for k in range(LEARNING_FRAMES + 20, LEARNING_FRAMES + 200):
-        scattered = [float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)), float(rng.normal(0, 0.1))]
-        alerts += state.update(header(k, *scattered, residual=0.06), marked=True)
+        dx, dy, angle = float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)), float(rng.normal(0, 0.1))
+        alerts += state.update(header(k, dx, dy, angle, residual=0.06), marked=True)
     assert alerts == []
