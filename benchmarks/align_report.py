@@ -26,7 +26,11 @@ def tables(result: dict[str, Any]) -> str:
     parts += ["\n### Ours, all in, by size of a pasted defect (2% noise)\n", _head("product", "defect")]
     parts += [_row(name, size, None, f) for name, p in products.items() for size, f in p["by_defect"].items()]
     parts += ["\n### Beside what one can install (2% noise, the same frames)\n", _head("product", "method")]
-    parts += [_row(name, peer, None, f) for name, p in products.items() for peer, f in p["peers"].items()]
+    parts += [
+        _row(name, peer, None, f | {"silent_rate": f["failure_rate"]})
+        for name, p in products.items()
+        for peer, f in p["peers"].items()
+    ]
     parts += ["\n### Refusals: good parts not calibrated on, and pictures that must be refused\n"]
     parts += ["| product | good refused | bad pictures refused |", "|---|---|---|"]
     for name, found in result["figures"]["refusals"].items():

@@ -82,32 +82,47 @@ def _spectrum(grey: F32, trust: F32, start: Transform, size: Size) -> NDArray[np
 
 
 @kernel
+def _best_shift(scores: F32, shifts: NDArray[np.int64]) -> int:
+    """The place of the highest of `scores` (h * w) among `shifts`."""
+    best = shifts[0]
+    for i in range(shifts.size):
+        if scores[shifts[i]] > scores[best]:
+            best = shifts[i]
+    return int(best)
+
+
+@kernel
 def _peaks(scores: F32, shifts: NDArray[np.int64], whole_circle: bool, n_best: int) -> NDArray[np.int64]:
-    """(k, 2) turn and shift of the best local maxima over the angle in `scores` (A, h * w), best first."""
-    n_angles = scores.shape[0]
-    best, place = np.empty(n_angles, np.float32), np.empty(n_angles, np.int64)
+    """(k, 3) turn, row and column of the highest of `scores` (A, h, w), best first; `scores` is used up.
+
+    Around each found one everything within 3 turns and 2 pixels is out: a blotch on the part that draws one turn to
+    a wrong place leaves the right place of the same turn to be found next.
+    """
+    n_angles, height, width = scores.shape
+    flat = scores.reshape(n_angles, height * width)
+    place = np.empty(n_angles, np.int64)
     for k in range(n_angles):
-        best[k], place[k] = -np.inf, 0
-        for i in range(shifts.size):
-            if scores[k, shifts[i]] > best[k]:
-                best[k], place[k] = scores[k, shifts[i]], shifts[i]
-    peak = best.copy()
-    for k in range(n_angles):
-        before, after = (k - 1) % n_angles, (k + 1) % n_angles
-        if (whole_circle or k > 0) and best[before] > best[k]:
-            peak[k] = -np.inf
-        if (whole_circle or k < n_angles - 1) and best[after] > best[k]:
-            peak[k] = -np.inf
-    found = np.empty((min(n_best, n_angles), 2), np.int64)
-    n_found = 0
-    while n_found < found.shape[0]:
-        k = int(np.argmax(peak))
-        if not peak[k] > -np.inf:
-            break
-        found[n_found, 0], found[n_found, 1] = k, place[k]
-        peak[k] = -np.inf
-        n_found += 1
-    return found[:n_found]
+        place[k] = _best_shift(flat[k], shifts)
+    found = np.empty((n_best, 3), np.int64)
+    for n in range(n_best):
+        top = 0
+        for k in range(1, n_angles):
+            if flat[k, place[k]] > flat[top, place[top]]:
+                top = k
+        if not flat[top, place[top]] > -np.inf:
+            return found[:n]
+        y, x = place[top] // width, place[top] % width
+        found[n, 0], found[n, 1], found[n, 2] = top, y, x
+        for turn_off in range(-3, 4):
+            k = top + turn_off
+            if not whole_circle and (k < 0 or k >= n_angles):
+                continue
+            k %= n_angles
+            for dy in range(-2, 3):
+                for dx in range(-2, 3):
+                    scores[k, (y + dy) % height, (x + dx) % width] = -np.inf
+            place[k] = _best_shift(flat[k], shifts)
+    return found
 
 
 def search(bank: SearchBank, grey: F32, n_best: int) -> NDArray[np.float64]:
@@ -119,9 +134,9 @@ def search(bank: SearchBank, grey: F32, n_best: int) -> NDArray[np.float64]:
     spectrum = np.fft.rfft2(small - np.float32(border_level(small)[0]))
     scores = np.asarray(np.fft.irfft2(bank.spectra * spectrum, s=small.shape), np.float32)
     width, height = bank.size
-    found = _peaks(scores.reshape(len(bank.starts), -1), bank.shifts, bank.whole_circle, n_best)
+    found = _peaks(scores, bank.shifts, bank.whole_circle, n_best)
     poses = bank.starts[found[:, 0]]
-    dy, dx = np.divmod(found[:, 1], width)
+    dy, dx = found[:, 1], found[:, 2]
     poses[:, 0, 2] += np.where(2 * dx > width, dx - width, dx) * bank.grow[0]
     poses[:, 1, 2] += np.where(2 * dy > height, dy - height, dy) * bank.grow[1]
     return poses
