@@ -30,7 +30,7 @@ SHARES = {"cell": 0.50, "window": 0.20, "sensor": 0.20, "period": 0.10}
 LONGEST_PERIOD = 16
 HISTORY_FRAMES = 64
 _ALL_SEEN = (1 << HISTORY_FRAMES) - 1
-_CLASSES = tuple(BACKGROUND * 2**j for j in range(9))
+_CLASSES = tuple(BACKGROUND * 2 ** (j / 4) for j in range(33))
 Hits = NDArray[np.bool_]
 
 
@@ -51,7 +51,7 @@ def design_bank(
 
 def class_of(background: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The class, rounded up, of each hit probability; the last one, above 256 times the lowest, never alarms."""
-    steps = np.ceil(np.log2(np.maximum(background / BACKGROUND, 1.0)) - 1e-6)
+    steps = np.ceil(4 * np.log2(np.maximum(background / BACKGROUND, 1.0)) - 1e-6)
     return np.minimum(steps, len(_CLASSES)).astype(np.uint8)
 
 

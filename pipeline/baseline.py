@@ -156,12 +156,12 @@ def _wander(stack: NDArray[np.int32], middle: NDArray[np.float32]) -> NDArray[np
 def hit_rates(hits: NDArray[np.bool_], watched: NDArray[np.bool_]) -> NDArray[np.float32]:
     """How often each cell is hit on good parts, estimated high where it was hit at all, (rows, columns) float32.
 
-    (hits + 1) / (frames + 1) where there was a hit, at least half of that next to it, else 0: the alarm takes its own
-    floor there. Overstating a rate costs a little delay at that cell, understating it costs false alarms. 1 where
-    less than half of the cell is watched: such a cell never alarms.
+    (hits + 1) / (frames + 1) where there was a hit, at least half of that next to it, 0.5 / (frames + 1) elsewhere
+    (Jeffreys): from 500 frames on the alarm is as quick as it can be made. Overstating a rate costs delay at that
+    cell, understating it costs false alarms. 1 where less than half of the cell is watched: it never alarms.
     """
     counted = hits.sum(axis=0)
-    own = np.where(counted > 0, (counted + 1) / (len(hits) + 1), 0.0).astype(np.float32)
+    own = (np.where(counted > 0, counted + 1, 0.5) / (len(hits) + 1)).astype(np.float32)
     near = cv2.dilate(own, np.ones((3, 3), np.uint8))
     rows, columns = own.shape
     seen = cv2.resize(watched.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
