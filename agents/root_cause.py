@@ -12,11 +12,12 @@ from typing import Any
 from agents.ack import Progress, Record
 from agents.database import Connection
 from agents.evidence import EvidenceKeeper, persistently
-from agents.golden import GoldenReferences
+from agents.golden import Golden, GoldenReferences
 from agents.outlet import Outgoing, Outlet
 from agents.records import load_root_cause, save_root_cause
 from agents.session import Session
 from pipeline.root_cause import RootCause
+from pipeline.root_cause_state import saved_bundle
 from schemas.alert import Alert
 from schemas.aligned import AlignedFrame, decode_aligned
 from schemas.deadletter import dead_letter
@@ -75,10 +76,14 @@ class RootCauseWork:
     def __init__(self, parts: RootCauseParts) -> None:
         self._parts = parts
         self._held: dict[Key, _Held] = {}
+        self._is_outdated = False
 
     def forget(self, *_: Any, **__: Any) -> None:
-        """Drop the memory: partitions were assigned anew, and other workers may have saved since."""
-        self._held.clear()
+        """Drop the memory before the next batch: partitions were assigned anew, others may have saved since.
+
+        Not at once: a batch that is being taken in would go on from a state without its own first frames.
+        """
+        self._is_outdated = True
 
     async def prepare(self, records: Sequence[Record]) -> Read:
         """Decode; what is no aligned frame is set apart."""
@@ -95,6 +100,9 @@ class RootCauseWork:
     async def settle(self, records: Sequence[Record], prepared: Read) -> None:
         """Take the frames in, in order, and commit."""
         for attempt in range(_MAX_RELOADS):
+            if self._is_outdated:
+                self._is_outdated = False
+                self._held.clear()
             try:
                 await self._take_in(prepared.frames)
                 break
@@ -123,13 +131,15 @@ class RootCauseWork:
 
     async def _advance(self, frame: AlignedFrame, changes: dict[Key, _Change], pictures: list[bytes]) -> None:
         key = (frame.header.station, frame.header.product)
-        held = self._held.get(key) or await self._load(key, frame)
+        held = self._held.get(key) or await self._load(key)
+        if held.state is not None and not held.state.scene.order.is_new(frame.header):
+            return  # a repeat, which may be of the recipe before: it must not end the state of this one
         change = changes.setdefault(key, _Change())
         if held.state is None or not held.state.fits(frame):
             if held.state is not None:
                 change.alerts += held.state.retire(frame.header.captured_at)
                 change.slots |= dict.fromkeys(held.state.window.slots())
-            golden = await self._golden(frame)
+            golden = await self._golden(frame.header.bundle_sha256)
             held.state = RootCause.start(frame, golden.baseline, golden.template)
         state = held.state
 
@@ -140,19 +150,19 @@ class RootCauseWork:
         change.alerts += await asyncio.to_thread(state.update, frame, keep)
         change.slots |= state.take_changed_slots()
 
-    async def _load(self, key: Key, frame: AlignedFrame) -> _Held:
+    async def _load(self, key: Key) -> _Held:
         stored = await self._parts.session.run(lambda conn: load_root_cause(conn, *key))
         held = _Held(None, 0)
         if stored is not None:
-            golden = await self._golden(frame)
+            golden = await self._golden(saved_bundle(stored.state))
             state = RootCause.from_bytes(stored.state, stored.slots, golden.baseline, golden.template)
             held = _Held(state, stored.version)
         self._held[key] = held
         return held
 
-    async def _golden(self, frame: AlignedFrame) -> Any:
-        golden, sha256 = self._parts.golden, frame.header.bundle_sha256
-        return await persistently(lambda: golden.of_bundle(sha256), self._parts.progress, "bundle store")
+    async def _golden(self, bundle_sha256: str) -> Golden:
+        golden = self._parts.golden
+        return await persistently(lambda: golden.of_bundle(bundle_sha256), self._parts.progress, "bundle store")
 
     def _save(self, conn: Connection, changes: dict[Key, _Change]) -> dict[Key, int]:
         versions: dict[Key, int] = {}

@@ -26,6 +26,7 @@ MAGIC = b"SLRC"
 VERSION = 3
 _HEAD = struct.Struct("<4sHI")
 _COUNT = struct.Struct("<I")
+_UNREADABLE = (struct.error, zlib.error, ValueError, KeyError, TypeError, IndexError)
 _REMEDY = "delete the station's rows of sightline.window_state and window_slot; the window fills anew"
 
 
@@ -56,18 +57,32 @@ def dump_root_cause(state: RootCause) -> bytes:
     return _HEAD.pack(MAGIC, VERSION, len(head)) + zlib.compress(head + sparse, 1)
 
 
+def saved_bundle(content: bytes) -> str:
+    """The sha256 of the bundle whose references the state saved as `content` goes with. Raises: SetupError."""
+    return str(_read(content)[0]["header"]["bundle_sha256"])
+
+
 def load_root_cause(
     content: bytes, slots: Mapping[int, bytes], baseline: Baseline | None, template: Picture | None
 ) -> RootCause:
     """The state saved as `content` and `slots`. Raises: SetupError when they cannot be read or do not match."""
+    held, arrays = _read(content)
+    try:
+        return _build(held, arrays, slots, baseline, template)
+    except _UNREADABLE as exc:
+        raise SetupError(f"a root-cause state cannot be read ({type(exc).__name__}: {exc}): {_REMEDY}") from exc
+
+
+def _read(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The record's JSON head and its arrays. Raises: SetupError."""
     try:
         magic, version, n_head = _HEAD.unpack_from(content)
         if magic != MAGIC or version != VERSION:
             raise SetupError(f"a root-cause state of version {version} cannot be read ({VERSION} is): {_REMEDY}")
         raw = zlib.decompress(content[_HEAD.size :])
         held: dict[str, Any] = json.loads(raw[:n_head])
-        return _build(held, raw[n_head:], slots, baseline, template)
-    except (struct.error, zlib.error, ValueError, KeyError, TypeError, IndexError) as exc:
+        return held, raw[n_head:]
+    except _UNREADABLE as exc:
         raise SetupError(f"a root-cause state cannot be read ({type(exc).__name__}: {exc}): {_REMEDY}") from exc
 
 

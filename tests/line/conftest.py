@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from tests.line.line_process import LineProcess
 STATION = "test/line1/cam0"
 PRODUCT = "plate"
 PREFIX = "line-tests."
+FAULTS_PREFIX = "fault-tests."
+SESSION_TIMEOUT_S = 3.0
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +54,14 @@ def put_in_force(postgres: str, bundles_dir: Path, bundle: Path, station: str, p
         activate(connection, store, bundle.read_bytes(), station=station, product=product, wishes=Wishes())
 
 
+def assign(line: LineProcess, bundle: Path, stations: Sequence[str]) -> None:
+    """Activate `bundle` at `stations` of a running line, and wait until its workers have it in force."""
+    for station in stations:
+        put_in_force(line.postgres, line.state_dir / "bundles", bundle, station)
+    recipes = line.query("SELECT count(*) FROM (SELECT DISTINCT station, product FROM sightline.recipe) AS recipe")
+    line.wait_for_recipes(recipes[0][0])
+
+
 @pytest.fixture(scope="session")
 def line(
     kafka_url: str, postgres_url: str, plate_bundle: Path, tmp_path_factory: pytest.TempPathFactory
@@ -61,12 +71,25 @@ def line(
     with fresh_database(postgres_url) as database:
         upgrade(database)
         put_in_force(database, state_dir / "bundles", plate_bundle, STATION)
-        settings = {
-            "topic_prefix": PREFIX,
-            "replication_factor": "1",
-            "min_insync_replicas": "1",
-            "dead_letter_limit_consecutive": "1000",
-            "dead_letter_limit_ratio": "1",
-        }
+        settings = outside_settings(
+            topic_prefix=PREFIX, dead_letter_limit_consecutive="1000", dead_letter_limit_ratio="1"
+        )
         with LineProcess(state_dir, "--kafka", kafka_url, "--postgres", database, settings=settings) as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+def faults_line(kafka_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineProcess]:
+    """Another such line, without a recipe, whose workers are given up after SESSION_TIMEOUT_S of silence."""
+    with fresh_database(postgres_url) as database:
+        settings = outside_settings(
+            topic_prefix=FAULTS_PREFIX, partitions="4", session_timeout_s=str(SESSION_TIMEOUT_S)
+        )
+        arguments = ("--kafka", kafka_url, "--postgres", database)
+        with LineProcess(tmp_path_factory.mktemp("faults"), *arguments, settings=settings) as running:
+            yield running
+
+
+def outside_settings(**settings: str) -> dict[str, str]:
+    """Settings of a line on the run's own broker, which has one node."""
+    return {"replication_factor": "1", "min_insync_replicas": "1", **settings}

@@ -27,6 +27,8 @@ class LineProcess:
         self._arguments = arguments
         self._environment = {**os.environ, **{f"SIGHTLINE_{k.upper()}": v for k, v in (settings or {}).items()}}
         self._said: list[str] = []
+        self._killed = False
+        self.stopped_in_s = 0.0
         self.kafka = ""
         self.postgres = ""
 
@@ -53,18 +55,45 @@ class LineProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        asked_at_s = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        self.stopped_in_s = time.monotonic() - asked_at_s
         self._listener.join(10)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
-        if kind is None:
+        if kind is None and not self._killed:
             assert code == 0, f"up ended with {code}:\n{self.said()}\n{self.logs()}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of `up` itself."""
+        return self._process.pid
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the line keeps logs, evidence, bundles and claims."""
+        return self._state_dir
+
+    def kill(self) -> None:
+        """SIGKILL to `up` alone; its exit code is of no interest then."""
+        self._killed = True
+        self._process.kill()
+        self._process.wait()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of another process of this line: a worker or command started by hand."""
+        addresses = {
+            "SIGHTLINE_KAFKA_URL": self.kafka,
+            "SIGHTLINE_POSTGRES_URL": self.postgres,
+            "SIGHTLINE_STATE_DIR": str(self._state_dir),
+        }
+        return {**self._environment, **addresses}
 
     def said(self) -> str:
         """What `up` said on stderr so far."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
-from agents.golden import GoldenReferences
+from agents.golden import Golden, GoldenReferences
 from agents.records import load_root_cause
 from pipeline.root_cause import RootCause
 from schemas.alert import Alert
-from schemas.aligned import decode_aligned
-from tests.line.line_process import LineProcess
+from schemas.aligned import AlignedFrame, decode_aligned
 
 Key = tuple[str, str]
 
@@ -20,8 +21,31 @@ Key = tuple[str, str]
 class Oracle:
     """States by station and product, and every alert record in order."""
 
+    golden: GoldenReferences
     states: dict[Key, RootCause] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+
+    def take(self, frame: AlignedFrame) -> None:
+        """One frame more."""
+        key, references = (frame.header.station, frame.header.product), self._references(frame)
+        if key not in self.states:
+            self.states[key] = RootCause.start(frame, references.baseline, references.template)
+        self.alerts += self.states[key].update(frame, lambda png: "kept")
+
+    def of_station(self, station: str) -> list[Alert]:
+        """The alert records of one station."""
+        return [alert for alert in self.alerts if alert.station == station]
+
+    def saved_window_hash(self, postgres: str, key: Key) -> str:
+        """The hash of the window a line saved for `key`."""
+        with psycopg.connect(postgres) as connection:
+            stored = load_root_cause(connection, *key)
+        assert stored is not None, f"no window of {key} was saved"
+        golden = self.golden.of_bundle(self.states[key].header.bundle_sha256)
+        return RootCause.from_bytes(stored.state, stored.slots, golden.baseline, golden.template).window_hash
+
+    def _references(self, frame: AlignedFrame) -> Golden:
+        return self.golden.of_bundle(frame.header.bundle_sha256)
 
 
 def whole_topic(kafka: str, topic: str) -> list[tuple[int, bytes, bytes]]:
@@ -42,25 +66,10 @@ def whole_topic(kafka: str, topic: str) -> list[tuple[int, bytes, bytes]]:
         consumer.close()
 
 
-def replay(line: LineProcess, prefix: str, bundles_url: str) -> Oracle:
-    """Feed the aligned topic, partition by partition, to one process."""
-    golden, oracle = GoldenReferences(bundles_url), Oracle()
-    for _, _, value in whole_topic(line.kafka, f"{prefix}aligned"):
-        frame = decode_aligned(value)
-        key = (frame.header.station, frame.header.product)
-        references = golden.of_bundle(frame.header.bundle_sha256)
-        if key not in oracle.states:
-            oracle.states[key] = RootCause.start(frame, references.baseline, references.template)
-        oracle.alerts += oracle.states[key].update(frame, lambda png: "kept")
+def replay(kafka: str, prefix: str, bundles_url: str, stations: Iterable[str]) -> Oracle:
+    """Feed the aligned frames of `stations`, partition by partition, to one process."""
+    oracle, keys = Oracle(GoldenReferences(bundles_url)), {station.encode() for station in stations}
+    for _, key, value in whole_topic(kafka, f"{prefix}aligned"):
+        if key in keys:
+            oracle.take(decode_aligned(value))
     return oracle
-
-
-def saved_window_hash(line: LineProcess, key: Key, oracle_state: RootCause) -> str:
-    """The hash of the window the line saved for `key`."""
-    import psycopg
-
-    with psycopg.connect(line.postgres) as connection:
-        stored = load_root_cause(connection, *key)
-    assert stored is not None
-    state = RootCause.from_bytes(stored.state, stored.slots, oracle_state.baseline, oracle_state.template)
-    return state.window_hash
