@@ -11,10 +11,12 @@ from deploy.commands import (
     alerts,
     bench,
     bundle,
+    calibrate,
     camera,
     dead_letters,
     demo,
     doctor,
+    evaluate,
     history,
     inspect,
     migrate,
@@ -41,6 +43,8 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("camera")(camera.camera)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("worker")(worker.worker)
 app.command("inspect")(inspect.inspect)
 app.command("activate")(activate.activate)

@@ -1,8 +1,9 @@
 """Distil the student backbone from ResNet-18's mixed features, on pictures that may be shipped.
 
-Run ``python -m engines.distil --teacher resnet18.npz --minutes 30 --out engines/student.npz [--pictures DIR ...]``
-(needs the extra `train`). Pictures come from engines/textures.py and from the folders given: give only
-pictures whose licence lets weights made from them be shipped (dagm_class4, deeppcb, Sightline's own plate).
+Run ``python -m engines.distil --teacher resnet18.npz --minutes 60 --out engines/student.npz [--pictures DIR ...]``
+(needs the extra `train`). Crops come from engines/distil_pictures.py: procedural ones, and the folders given: give
+only pictures whose licence lets weights made from them be shipped. All crops and their targets are made first and
+kept in memory (about 90 kB each); then the student makes as many rounds over them as the time allows.
 
 The target at each place is the principal components of the teacher's stages (1 and 2 for the level at
 stride 8, 3 for the one at stride 16), each stage scaled to unit total variance and the spectrum flattened
@@ -14,52 +15,37 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.backbone import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, MaxPool
 from engines.backbone_resnet import load_resnet18
 from engines.backbone_student import COARSE_CHANNELS, FINE_CHANNELS, student_shapes, student_spec
-from engines.textures import Picture, collage, finish, texture
+from engines.distil_pictures import CROP_PX, crops
 
 if TYPE_CHECKING:
     import torch
 
-CROP_PX = 128
 BATCH = 16
+_PEAK_RATE = 2e-3
+_SAVE_EVERY_STEPS = 500
 
 
-def crops(rng: np.random.Generator, folders: list[Path]) -> Iterator[Picture]:
-    """Endless (CROP_PX, CROP_PX, 3) RGB crops: 2/3 procedural, 1/3 from the pictures of `folders` when given."""
-    files = [sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".bmp")) for folder in folders]
-    while True:
-        if files and rng.random() < 1 / 3:
-            group = files[int(rng.integers(len(files)))]
-            yield _picture_crop(rng, group[int(rng.integers(len(group)))])
-        elif rng.random() < 0.15:
-            yield finish(rng, texture(rng, CROP_PX))
-        else:
-            yield collage(rng, CROP_PX)
+@dataclass(frozen=True, slots=True)
+class DistilSettings:
+    """`n_crops` are made once; training then takes `minutes` of wall clock; `start`: weights to go on from."""
 
-
-def _picture_crop(rng: np.random.Generator, path: Path) -> Picture:
-    """A randomly turned, zoomed and relit crop of the picture at `path`."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
-        raise SystemExit(f"{path} is not a picture")
-    height, width = picture.shape[:2]
-    zoom = float(np.exp(rng.uniform(np.log(0.5), np.log(2.5))))
-    zoom = max(zoom, 1.1 * CROP_PX / min(height, width))
-    centre = (float(rng.uniform(0.2, 0.8) * width), float(rng.uniform(0.2, 0.8) * height))
-    turn = np.array(cv2.getRotationMatrix2D(centre, float(rng.uniform(0, 360)), zoom), np.float64)
-    turn[:, 2] += CROP_PX / 2 - np.array(centre)
-    warped = cv2.warpAffine(picture, turn, (CROP_PX, CROP_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
-    return finish(rng, np.asarray(warped, np.uint8)) if rng.random() < 0.7 else np.asarray(warped, np.uint8)
+    teacher: Path | None
+    folders: tuple[Path, ...]
+    n_crops: int
+    minutes: float
+    seed: int
+    start: Path | None
+    out: Path
 
 
 def forward(spec: BackboneSpec, weights: dict[str, torch.Tensor], pictures: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -117,7 +103,8 @@ def _code(features: torch.Tensor, stages: tuple[int, ...], channels: int) -> tup
     flat = features.permute(1, 0, 2, 3).flatten(1).double()
     mean = flat.mean(1)
     centred = flat - mean[:, None]
-    scale = torch.cat([block.square().sum(0).mean().rsqrt().expand(len(block)) for block in torch.split(centred, list(stages))])
+    blocks = torch.split(centred, list(stages))
+    scale = torch.cat([block.square().sum(0).mean().rsqrt().expand(len(block)) for block in blocks])
     scaled = centred * scale[:, None]
     values, vectors = torch.linalg.eigh(scaled @ scaled.T / scaled.shape[1])
     order = torch.argsort(values, descending=True)[:channels]
@@ -133,43 +120,82 @@ def _encode(features: torch.Tensor, code: tuple[torch.Tensor, torch.Tensor]) -> 
     return torch.einsum("kc,nchw->nkhw", matrix, features - mean[:, None, None])
 
 
-def distil(
-    teacher: Path | None, folders: list[Path], minutes: float, seed: int, start: Path | None
-) -> dict[str, NDArray[np.float16]]:
-    """Train the student for `minutes` of wall clock; returns its arrays in half precision."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Lessons:
+    """Crops (n, 3, H, W) uint8 with their codes, `fine` and `coarse`, float16; and the codes' mean squares."""
+
+    pictures: torch.Tensor
+    fine: torch.Tensor
+    coarse: torch.Tensor
+    fine_power: float
+    coarse_power: float
+
+
+def prepare_lessons(settings: DistilSettings) -> Lessons:
+    """Make every crop and its codes. Raises: InputError for unusable folders or weights; MissingExtra."""
     import torch
 
-    torch.manual_seed(seed)
-    stream = crops(np.random.default_rng(seed), folders)
+    stream = crops(np.random.default_rng(settings.seed), settings.folders)
 
     def batch(n: int) -> torch.Tensor:
-        stack = np.stack([next(stream) for _ in range(n)])
-        return torch.from_numpy(stack).permute(0, 3, 1, 2).float()
+        return torch.from_numpy(np.stack([next(stream) for _ in range(n)])).permute(0, 3, 1, 2).contiguous()
 
-    guide = Teacher(teacher, batch(256))
-    weights = _initial_weights(start)
-    optimiser = torch.optim.AdamW([value.requires_grad_() for value in weights.values()], lr=2e-3, weight_decay=1e-4)
-    spec, began, step, smooth = student_spec(), time.monotonic(), 0, 0.0
-    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+    teacher = Teacher(settings.teacher, batch(256).float())
+    n, side = settings.n_crops // BATCH * BATCH, CROP_PX // 8
+    pictures = torch.empty((n, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    fine = torch.empty((n, FINE_CHANNELS, side, side), dtype=torch.float16)
+    coarse = torch.empty((n, COARSE_CHANNELS, side // 2, side // 2), dtype=torch.float16)
+    for start in range(0, n, BATCH):
+        chunk = slice(start, start + BATCH)
+        pictures[chunk] = batch(BATCH)
+        made = teacher.targets(pictures[chunk].float())
+        fine[chunk], coarse[chunk] = made[0].half(), made[1].half()
+        if start % (100 * BATCH) == 0:
+            _say(f"crops {start} of {n}")
+    powers = [float(codes[:1024].float().square().mean()) for codes in (fine, coarse)]
+    return Lessons(pictures, fine, coarse, powers[0], powers[1])
+
+
+def distil(settings: DistilSettings) -> None:
+    """Train the student and write its arrays, in half precision, to `settings.out`; also as it goes on."""
+    import torch
+
+    torch.manual_seed(settings.seed)
+    lessons = prepare_lessons(settings)
+    weights = _initial_weights(settings.start)
+    optimiser = torch.optim.AdamW([v.requires_grad_() for v in weights.values()], lr=_PEAK_RATE, weight_decay=1e-4)
+    n, began, step, smooth = len(lessons.pictures), time.monotonic(), 0, 0.0
+    order = torch.randperm(n)
+    while (share := (time.monotonic() - began) / (60 * settings.minutes)) < 1:
+        at = step * BATCH % n
+        if at == 0:
+            order = torch.randperm(n)
+        rate = _PEAK_RATE * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * float(np.cos(np.pi * share))) + 1e-5
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * share))) + 1e-5
-        pictures = batch(BATCH)
-        fine_target, coarse_target = guide.targets(pictures)
-        levels = forward(spec, weights, pictures)
-        fine_loss = (levels["fine"] - fine_target).square().mean() / fine_target.square().mean()
-        coarse_loss = (levels["coarse"] - coarse_target).square().mean() / coarse_target.square().mean()
-        loss = fine_loss + coarse_loss
+            group["lr"] = rate
+        loss = _loss(weights, lessons, order[at : at + BATCH])
         optimiser.zero_grad()
         torch.autograd.backward([loss])
         torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
         optimiser.step()
         step += 1
-        smooth = float(loss.detach()) if step == 1 else 0.98 * smooth + 0.02 * float(loss.detach())
-        if step % 50 == 0:
-            print(
-                f"{100 * share:5.1f} %  step {step}  unexplained variance {smooth / 2:.3f}", file=sys.stderr, flush=True
-            )
-    return {name: value.detach().numpy().astype(np.float16) for name, value in weights.items()}
+        smooth = float(loss.detach()) if step == 1 else 0.99 * smooth + 0.01 * float(loss.detach())
+        if step % _SAVE_EVERY_STEPS == 0:
+            _say(f"{100 * share:5.1f} %  step {step}  unexplained variance {smooth / 2:.3f}")
+            _save(settings.out, weights)
+    _save(settings.out, weights)
+
+
+def _loss(weights: dict[str, torch.Tensor], lessons: Lessons, chosen: torch.Tensor) -> torch.Tensor:
+    """Share of the codes' power that the student leaves unexplained, summed over both levels."""
+    import torch
+
+    pictures = lessons.pictures[chosen].float().contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = forward(student_spec(), weights, pictures)
+    fine = (levels["fine"].float() - lessons.fine[chosen].float()).square().mean() / lessons.fine_power
+    coarse = (levels["coarse"].float() - lessons.coarse[chosen].float()).square().mean() / lessons.coarse_power
+    return fine + coarse
 
 
 def _initial_weights(start: Path | None) -> dict[str, torch.Tensor]:
@@ -187,6 +213,15 @@ def _initial_weights(start: Path | None) -> dict[str, torch.Tensor]:
     return weights
 
 
+def _save(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    arrays: dict[str, NDArray[np.float16]] = {k: v.detach().numpy().astype(np.float16) for k, v in weights.items()}
+    np.savez_compressed(path, allow_pickle=False, **arrays)  # type: ignore[arg-type,unused-ignore]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Command line of the distillation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,17 +229,21 @@ def main() -> None:
     parser.add_argument(
         "--pictures", type=Path, action="append", default=[], help="folder of pictures that may be used"
     )
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--crops", type=int, default=20000, help="crops to learn from")
+    parser.add_argument("--minutes", type=float, default=60, help="training time, after the crops are made")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="student.npz to go on from")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     import torch
 
-    torch.set_num_threads(arguments.threads)
-    arrays = distil(arguments.teacher, arguments.pictures, arguments.minutes, arguments.seed, arguments.start)
-    np.savez_compressed(arguments.out, **arrays)  # type: ignore[arg-type]
+    torch.set_num_threads(given.threads)
+    distil(
+        DistilSettings(
+            given.teacher, tuple(given.pictures), given.crops, given.minutes, given.seed, given.start, given.out
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.feature_model import FeatureModel, Float
-from engines.features import Features
+from engines.features import CompactFeatures
 
 _RIDGE = 1e-3
 _LEAST_PICTURES = 3
@@ -73,7 +73,7 @@ def fit_projection(within: NDArray[np.float64], settings: FitSettings, seed: int
 
 
 def fit_model(
-    projection: Float, projected: Features, cells: NDArray[np.bool_], settings: FitSettings, seed: int
+    projection: Float, projected: CompactFeatures, cells: NDArray[np.bool_], settings: FitSettings, seed: int
 ) -> FeatureModel:
     """Mean, spread and centres of good parts at each place.
 
@@ -128,7 +128,7 @@ def _weights(squares: Float, count: NDArray[np.int64], shrinkage: float) -> Floa
 def _without_outliers(y: Float, use: NDArray[np.bool_], ratio: float) -> NDArray[np.bool_]:
     """`use` (P, N) without the pictures of `y` (P, N, d) that lie too far from the place's mean."""
     away = np.sqrt(np.square(y).sum(2))
-    median = np.nanmedian(np.where(use, away, np.nan), axis=1, keepdims=True)
+    median: Float = np.nanmedian(np.where(use, away, np.nan), axis=1, keepdims=True)
     return np.asarray(use & (away <= ratio * np.maximum(median, 1e-6)), np.bool_)
 
 
@@ -148,7 +148,8 @@ def _centres(y: Float, use: NDArray[np.bool_], n_centres: int, rng: np.random.Ge
         drawn = (reach < rng.random(n_places)[:, None] * reach[:, -1:]).sum(1)
         centres[:, k] = y[everyone, np.minimum(drawn, n - 1)]
     for _ in range(_ROUNDS):
-        nearest = (np.matmul(y, centres.transpose(0, 2, 1)) - np.square(centres).sum(2)[:, None] / 2).argmax(2)
+        half: Float = np.square(centres).sum(2) / 2
+        nearest = (np.matmul(y, centres.transpose(0, 2, 1)) - half[:, None]).argmax(2)
         member = ((nearest[:, :, None] == np.arange(n_centres)) & use[:, :, None]).astype(np.float32)
         size = member.sum(1)[:, :, None]
         moved = np.matmul(member.transpose(0, 2, 1), y) / np.maximum(size, 1)

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
-from engines.features import Features, add_mixed_features
+from engines.features import CompactFeatures, add_mixed_features
 from engines.onnx_graph import GraphBuilder
 
 Float = NDArray[np.float32]
@@ -43,7 +43,7 @@ class FeatureModel:
         """The same model with another `scale`."""
         return replace(self, scale=scale)
 
-    def score(self, projected: Features) -> Float:
+    def score(self, projected: CompactFeatures) -> Float:
         """(N, h, w) scores of projected features (N, d, h, w), any float type; the numpy twin of the exported graph."""
         n, d = projected.shape[:2]
         scores = np.zeros((n, self.grid[0] * self.grid[1]), np.float32)

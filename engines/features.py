@@ -13,6 +13,8 @@ from engines.onnx_graph import GraphBuilder
 
 Features = NDArray[np.float32]
 """(N, d, h, w) float32."""
+CompactFeatures = NDArray[np.float16] | NDArray[np.float32]
+"""(N, d, h, w), in half precision where many are kept."""
 
 
 def grid_size(size_px: tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,21 +16,23 @@ from engines.backbone import Backbone
 from engines.backbone_resnet import load_resnet18
 from engines.backbone_student import load_student
 from engines.bundle import BASELINE, FOREGROUND, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
+from engines.features import grid_size
 from engines.manifest import Calibration, Manifest, Training
 from engines.parity import measure_parity, probe_frames
+from pipeline.calibration import CalibrationFit
+from pipeline.folder_inspection import count_stopped
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
 from pipeline.gradient_map import MIN_BASELINE_FRAMES, learn_baseline
-from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
-from pipeline.picture_header import MalformedPictureError, content_type_of
+from pipeline.inspection import Inspector
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
 from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
 from pipeline.variations import with_variations
 from schemas.errors import InputError, SetupError
-from schemas.verdict import Outcome
 
 _BASELINE_FRAMES = 100
 _PARITY_FRAMES = 8
+_METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 90 %"
 
 
 class TrainingSummary(BaseModel):
@@ -94,7 +96,7 @@ def train_bundle(
     features = load_backbone(backbone, weights)
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
-    caught = count_stopped(bundle, bad, settings.n_threads) if bad else 0
+    caught = _count_caught(bundle, bad, settings.n_threads, progress) if bad else 0
     sha256 = write_bundle(out, bundle.manifest, bundle.members)
     out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
     fit = trained.calibration
@@ -124,23 +126,12 @@ def load_backbone(name: str, weights: Path | None) -> Backbone:
     raise InputError(f"backbone {name!r} is unknown; choose student or resnet18")
 
 
-def count_stopped(bundle: Bundle, paths: Sequence[Path], n_threads: int) -> int:
-    """How many of the pictures do not pass. Raises: InputError for a file that is no picture."""
+def _count_caught(bundle: Bundle, bad: Sequence[Path], n_threads: int, progress: Progress) -> int:
     inspector = Inspector(bundle, backend="onnxruntime", n_threads=n_threads)
-    rules = RecipeRules.of_manifest(bundle.manifest)
-    stopped = 0
-    for path in paths:
-        content = path.read_bytes()
-        try:
-            request = InspectionRequest(content, content_type_of(content))
-        except MalformedPictureError as exc:
-            raise InputError(f"{path} is not a picture: {exc}") from exc
-        answer = inspector.inspect([request], rules, heat_maps="none")[0]
-        if isinstance(answer, Refusal):
-            raise InputError(f"{path} cannot be used: {answer.detail}")
-        stopped += answer.outcome is not Outcome.PASS
-    inspector.close()
-    return stopped
+    try:
+        return count_stopped(inspector, bad, progress)
+    finally:
+        inspector.close()
 
 
 def build_bundle(
@@ -162,11 +153,25 @@ def build_bundle(
     if len(trained.aligned) >= MIN_BASELINE_FRAMES:
         members[BASELINE] = learn_baseline([each.grey for each in trained.aligned[:_BASELINE_FRAMES]]).to_bytes()
     members[REPORT] = draw_report(product, trained)
-    draft = Bundle.from_bytes(bundle_bytes(manifest, members), f"bundle of {product}")
-    mapper = ScoreMapper.build(trained.score, manifest.input_size_px, trained.model.grid)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
-    frames += probe_frames(trained.template)
-    parity = measure_parity(draft, frames, lambda grid: mapper.frame_score(mapper.map(grid, trained.foreground)))
+    return gated(manifest, members, frames)
+
+
+def gated(manifest: Manifest, members: Mapping[str, bytes], frames: Sequence[NDArray[np.uint8]]) -> Bundle:
+    """The bundle of these members with its parity report, on `frames` (3, H, W) uint8 and probes of the template.
+
+    Raises: SetupError when a backend of this machine disagrees with the reference: the bundle must not be used.
+    """
+    name = f"bundle of {manifest.product}"
+    draft = Bundle.from_bytes(bundle_bytes(manifest, members), name)
+    foreground = draft.foreground()
+    rows, columns = grid_size(manifest.input_size_px)
+    mapper = ScoreMapper.build(manifest.score, manifest.input_size_px, (rows, columns))
+    parity = measure_parity(
+        draft,
+        [*frames, *probe_frames(draft.template())],
+        lambda grid: mapper.frame_score(mapper.map(grid, foreground)),
+    )
     if not parity.holds:
         wrong = ", ".join(
             f"{e.backend} {e.version}: difference {e.max_difference:.3g}, {e.n_flips} flips {e.detail}".strip()
@@ -174,8 +179,7 @@ def build_bundle(
             if not e.holds
         )
         raise SetupError(f"parity gate: {wrong} (tolerance {parity.tolerance:.3g}); remove or update that backend")
-    final = manifest.model_copy(update={"parity": parity})
-    return Bundle.from_bytes(bundle_bytes(final, members), f"bundle of {product}")
+    return Bundle.from_bytes(bundle_bytes(manifest.model_copy(update={"parity": parity}), members), name)
 
 
 def _manifest(
@@ -200,20 +204,8 @@ def _manifest(
         thresholds=fit.thresholds,
         cell_threshold=trained.cell_threshold,
         backbone=backbone,
-        calibration=Calibration(
-            n_good=fit.n_scores,
-            false_calls_per_1000=fit.target_per_1000,
-            score_median=float(np.median(trained.scores)),
-            score_spread=float(np.std(trained.scores)),
-            residual_limit=None if trained.align is None else trained.align.residual_limit,
-            method="generalised Pareto tail of held-out good parts (5 folds), upper bound of 90 %",
-            figures={
-                "expected_per_1000": fit.expected_per_1000,
-                "bound_per_1000": fit.bound_per_1000,
-                "tail_start": fit.tail.start,
-                "tail_scale": fit.tail.scale,
-                "tail_shape": fit.tail.shape,
-            },
+        calibration=calibration_record(
+            fit, trained.scores, None if trained.align is None else trained.align.residual_limit, _METHOD
         ),
         training=Training(
             n_good=len(trained.used),
@@ -229,6 +221,27 @@ def _manifest(
                 "suspects": list(trained.suspects),
             },
         ),
+    )
+
+
+def calibration_record(
+    fit: CalibrationFit, scores: NDArray[np.float64], residual_limit: float | None, method: str
+) -> Calibration:
+    """What the manifest says about a calibration on good parts with these frame scores."""
+    return Calibration(
+        n_good=fit.n_scores,
+        false_calls_per_1000=fit.target_per_1000,
+        score_median=float(np.median(scores)),
+        score_spread=float(np.std(scores)),
+        residual_limit=residual_limit,
+        method=method,
+        figures={
+            "expected_per_1000": fit.expected_per_1000,
+            "bound_per_1000": fit.bound_per_1000,
+            "tail_start": fit.tail.start,
+            "tail_scale": fit.tail.scale,
+            "tail_shape": fit.tail.shape,
+        },
     )
 
 

@@ -51,6 +51,11 @@ def read_picture(path: Path, rules: DecodeRules) -> tuple[Picture, str]:
         raise InputError(f"{path} is not a picture that can be used: {exc}; repair or remove it") from exc
 
 
+def pictures_sha256(paths: Sequence[Path]) -> str:
+    """sha256 over the sorted digests of the files: the same for the same pictures, whatever their names."""
+    return _joint_digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
+
+
 def load_good_parts(
     paths: Sequence[Path], colour: ColourChoice = "auto", significant_bits: int = 16, least: int = LEAST_GOOD
 ) -> PictureSet:
@@ -81,8 +86,12 @@ def load_good_parts(
         tuple(pictures),
         "rgb" if in_colour else "grey",
         pictures[0].size_px,
-        hashlib.sha256("".join(sorted(digests)).encode()).hexdigest(),
+        _joint_digest(digests),
     )
+
+
+def _joint_digest(digests: Sequence[str]) -> str:
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
 def _check_sizes(paths: Sequence[Path], pictures: Sequence[Picture]) -> None:

@@ -106,6 +106,14 @@ def bootstrap(
     return Interval(value, float(low), float(high), coverage)
 
 
+def wilson(n_hits: int, n: int, per: float = 1.0, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval of the rate `n_hits` / `n`, times `per`; 95 % at the default `z`. `n` from 1 up."""
+    rate, pull = n_hits / n, z * z / n
+    middle = (rate + pull / 2) / (1 + pull)
+    reach = z * float(np.sqrt(rate * (1 - rate) / n + pull / (4 * n))) / (1 + pull)
+    return per * max(middle - reach, 0.0), per * min(middle + reach, 1.0)
+
+
 def _steps(truth: Truth, score: Score) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Number of trues and of falses at each distinct score, from the greatest down."""
     order = np.argsort(-score, kind="stable")

@@ -1,0 +1,57 @@
+"""`sightline calibrate`: thresholds of a bundle from good parts alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle made by `sightline train`.")],
+    good: Annotated[Path, typer.Option(help="Folder of good parts that were not trained on; 50 or more is best.")],
+    false_calls_per_1000: Annotated[
+        float, typer.Option(help="Good parts in a thousand that may be stopped (review or fail).")
+    ] = 5.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the new bundle goes; else it takes the old one's place.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the confidence bound's bootstrap.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Set a bundle's thresholds for a business target, without training again.
+
+    The tail of the good parts' scores is extrapolated to the target; the threshold is its upper bound, so that the
+    promised rate is kept nine times in ten. A bundle with other thresholds is another bundle: `activate` it.
+    """
+    from deploy.commands.progress import ConsoleProgress
+    from engines.bundle import Bundle, write_bundle
+    from pipeline.good_parts import picture_paths
+    from pipeline.recalibration import recalibrate
+
+    target = out or bundle
+    with ConsoleProgress() as progress:
+        made, found = recalibrate(
+            Bundle.open(bundle),
+            picture_paths(good),
+            false_calls_per_1000,
+            n_threads=threads,
+            seed=seed,
+            progress=progress,
+        )
+    sha256 = write_bundle(target, made.manifest, made.members)
+    if json:
+        typer.echo(found.model_dump_json()[:-1] + f',"bundle":"{target}","sha256":"{sha256}"}}')
+        return
+    typer.echo(
+        f"{target}  sha256 {sha256}\n"
+        f"{found.n_good} good parts, {found.n_uninspected} not inspected\n"
+        f"review from {found.review:.3f} (was {found.review_before:.3f}), fail from {found.fail:.3f} "
+        f"(was {found.fail_before:.3f})\n"
+        f"of 1000 good parts {found.expected_per_1000:.1f} are expected to be stopped, at most "
+        f"{found.bound_per_1000:.1f} (target {found.false_calls_per_1000:g}, confidence 90 %)"
+    )
+    if found.suspects:
+        typer.echo(f"look at {', '.join(found.suspects[:8])}: far from the other good parts, left out")
