@@ -21,6 +21,8 @@ N_GOOD = len(BAD) + 1
 @pytest.fixture(scope="module")
 def sent(line: LineProcess) -> Iterator[LineProcess]:
     """Every bad frame once, each between two good ones, on one partition; everything decided and archived."""
+    ends = "SELECT (SELECT count(*) FROM sightline.verdict) + (SELECT count(*) FROM sightline.dead_letter)"
+    ((n_before,),) = line.query(ends)
     producer = KafkaProducer(bootstrap_servers=line.kafka, acks="all", max_request_size=10 * 2**20)
 
     def send(key: bytes, value: bytes, pairs: tuple[tuple[str, bytes], ...]) -> None:
@@ -35,8 +37,7 @@ def sent(line: LineProcess) -> Iterator[LineProcess]:
     send(STATION.encode(), GOOD, headers("neighbour-0", STATION, ce_product=PRODUCT))  # the same ce_id again
     producer.flush()
     producer.close()
-    ends = "SELECT (SELECT count(*) FROM sightline.verdict) + (SELECT count(*) FROM sightline.dead_letter)"
-    n_sent = len(BAD) + N_GOOD
+    n_sent = n_before + len(BAD) + N_GOOD
     assert line.wait_for_count(ends, n_sent) == n_sent
     line.wait_for_count("SELECT n_repeats FROM sightline.frame WHERE frame_id = 'neighbour-0'", 1)
     yield line
