@@ -20,6 +20,8 @@ __all__ = ["MIN_BASELINE_FRAMES", "Baseline", "Mark", "deviation", "learn_baseli
 MARK_NOISE = 6.0
 """Units of noise from which a pixel of a suspected place belongs to a mark."""
 MARK_AREA_PX = 6
+EDGE_NOISE = 4.0
+"""Units of noise down to which a mark is followed outward from there."""
 ALONE_NOISE = 8.0
 """The same where no alarm has suspected anything."""
 ALONE_AREA_PX = 12
@@ -76,17 +78,25 @@ def _deviate(
             square[i] += off * off
 
 
-def marks(strength: Strength, least_noise: float, least_area_px: int, within: Box | None = None) -> list[Mark]:
+def marks(
+    strength: Strength,
+    least_noise: float,
+    least_area_px: int,
+    within: Box | None = None,
+    edge_noise: float | None = None,
+) -> list[Mark]:
     """Connected pixels (8 neighbours, gaps of 2 px closed) of at least `least_noise`, largest area first.
 
-    Args: within: look only in this box of the template.
+    Args: within: look only in this box of the template. edge_noise: a mark reaches on over pixels of at least this,
+        its area counting only those of `least_noise`; None: it ends with the latter.
     """
     x0, y0, w, h = within or (0, 0, strength.shape[1], strength.shape[0])
     view = strength[y0 : y0 + h, x0 : x0 + w]
     marked = view >= np.float32(least_noise)
     if int(np.count_nonzero(marked)) < least_area_px:
         return []
-    closed = cv2.morphologyEx(marked.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    reached = marked if edge_noise is None else view >= np.float32(edge_noise)
+    closed = cv2.morphologyEx(reached.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     found: list[Mark] = []
     for label in range(1, count):

@@ -21,6 +21,8 @@ from schemas.aligned import AlignedHeader
 
 PERSISTING = 1.5
 """Where the map shows nothing, a statistic this many times its threshold confirms after one window."""
+STEADY = 0.9
+"""Share of the frames since it was suspected in which a mark of the map must still be there to confirm."""
 KEPT_IDENTITIES = 64
 Draw = Callable[[Run, Shape], str | None]
 
@@ -98,7 +100,8 @@ class Investigation:
             return False
         window = self.scene.settings.frames
         if run.rule.startswith(RULE_MAP):
-            confirmed = run.n_since_open >= window // 2 and run.clean.bit_count() > run.n_since_open * 0.9
+            counted = min(run.n_since_open, self.scene.settings.clear_after_frames)
+            confirmed = run.n_since_open >= window // 2 and run.clean.bit_count() > counted * STEADY
         else:
             persists = run.statistic >= PERSISTING * run.threshold and run.n_since_open >= window
             confirmed = run.shape_seen or persists

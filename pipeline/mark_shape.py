@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.baseline import Baseline
-from pipeline.gradient_map import MARK_AREA_PX, MARK_NOISE, Strength, around, marks, strength_of_some
+from pipeline.gradient_map import EDGE_NOISE, MARK_AREA_PX, MARK_NOISE, Strength, around, marks, strength_of_some
 from pipeline.rolling_median import RollingMedian
 from schemas.verdict import Box
 
@@ -32,16 +32,23 @@ def find_shape(
     Args: strength: of the whole window. hit_slots: the slots of the frames that hit the place, for marks on fewer
         than half of the parts.
     """
-    found = marks(strength, MARK_NOISE, MARK_AREA_PX, box)
+    found = marks(strength, MARK_NOISE, MARK_AREA_PX, box, EDGE_NOISE)
     if found:
-        return Shape(around(found), strength)
+        return Shape(_inner(around(found)), strength)
     if len(hit_slots) < MIN_MARKED_FRAMES:
         return None
     x, y, w, h = box
     partial = np.zeros_like(strength)
     partial[y : y + h, x : x + w] = strength_of_some(window, list(hit_slots), baseline, box)
-    found = marks(partial, MARK_NOISE, MARK_AREA_PX, box)
-    return Shape(around(found), partial) if found else None
+    found = marks(partial, MARK_NOISE, MARK_AREA_PX, box, EDGE_NOISE)
+    return Shape(_inner(around(found)), partial) if found else None
+
+
+def _inner(box: Box) -> Box:
+    """The mark within the `box` of its gradients, which reach one pixel beyond it on every side."""
+    x, y, w, h = box
+    left, top = (1 if w > 4 else 0), (1 if h > 4 else 0)
+    return x + left, y + top, w - 2 * left, h - 2 * top
 
 
 def grown(box: Box, by_px: tuple[int, int], shape: tuple[int, int]) -> Box:
