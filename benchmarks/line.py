@@ -90,7 +90,7 @@ def run(frames: int = 2000) -> BenchResult:
         line = Line(settings, lambda sentence: None)
         try:
             line.start(lambda in_force: _activate(in_force, bundle))
-            ours_fps, memory = _line_fps(line, pictures, frames)
+            ours_fps, memory, cpu_ms = _line_fps(line, pictures, frames)
             latency = _latency(line, pictures, min(0.3 * ours_fps, 20.0))
         finally:
             line.stop()
@@ -108,6 +108,7 @@ def run(frames: int = 2000) -> BenchResult:
             "latency_at_fps": latency.rate_fps,
             "workers_rss_mb_at_quarter": memory[0] / 2**20,
             "workers_rss_mb_at_end": memory[1] / 2**20,
+            "cpu_ms_per_frame": cpu_ms,
             "rss_growth_mb_per_1000_frames": (memory[1] - memory[0]) / 2**20 / (0.75 * frames / 1000),
         },
         machine=machine(),
@@ -156,8 +157,12 @@ def _bare_loop(bundle: Path, pictures: Sequence[bytes], n_frames: int, start: th
         inspector.inspect([InspectionRequest(pictures[index % len(pictures)], "image/png")], rules)
 
 
-def _line_fps(line: Line, pictures: Sequence[bytes], n_frames: int) -> tuple[float, tuple[int, int]]:
-    """Frames/s from the first send to the last row, and resident bytes at a quarter of the run and at its end."""
+def _line_fps(line: Line, pictures: Sequence[bytes], n_frames: int) -> tuple[float, tuple[int, int], dict[str, float]]:
+    """Frames/s from the first send to the last row.
+
+    Returns also resident bytes at a quarter of the run and at its end, and CPU milliseconds a frame by process
+    (an inspect worker with its engines; `camera` is this process, which also counts the rows).
+    """
     producer = _producer(line.settings)
     topics = Topics(line.settings.topic_prefix)
     _publish(producer, topics.frames, pictures, N_WARM_UP, "warm")
@@ -165,15 +170,18 @@ def _line_fps(line: Line, pictures: Sequence[bytes], n_frames: int) -> tuple[flo
     address = line.address().pids
     memory = MemoryLog([pid for name, pid in address.items() if name not in ("kafka", "postgres")])
     memory.start()
+    before = {name: _cpu_s(pid) for name, pid in {**address, "camera": os.getpid()}.items()}
     began_s = time.perf_counter()
     _publish(producer, topics.frames, pictures, n_frames, "timed")
     _wait_rows(line.settings.postgres_url, N_WARM_UP + n_frames)
     seconds = time.perf_counter() - began_s
+    after = {name: _cpu_s(pid) for name, pid in {**address, "camera": os.getpid()}.items()}
+    cpu_ms = {name: 1000 * (after[name] - before[name]) / n_frames for name in before}
     memory.stopping.set()
     memory.join()
     producer.close()
     samples = memory.samples or [0]
-    return n_frames / seconds, (samples[len(samples) // 4], samples[-1])
+    return n_frames / seconds, (samples[len(samples) // 4], samples[-1]), cpu_ms
 
 
 def _latency(line: Line, pictures: Sequence[bytes], rate_fps: float) -> Latency:
@@ -239,6 +247,16 @@ def _wait_rows(postgres_url: str, n: int) -> None:
             if row is not None and row[0] >= n:
                 return
             time.sleep(0.1)
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds of a process and its living children so far; the camera's children are the line and do not count."""
+    try:
+        process = psutil.Process(pid)
+        family = [process] if pid == os.getpid() else [process, *process.children(recursive=True)]
+        return sum(each.cpu_times().user + each.cpu_times().system for each in family)
+    except psutil.Error:
+        return 0.0
 
 
 def _resident(pid: int) -> int:
