@@ -180,6 +180,31 @@ def test_a_picture_that_cannot_be_aligned_is_refused_with_a_reason(aligner: Alig
     assert np.isfinite(result.transform).all()
 
 
+@given(
+    st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from(["noise", "flat", "rows", "specks", "edge"]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_picture_there_is_a_result_and_no_exception(
+    shape: tuple[int, int], kind: type[np.uint8] | type[np.uint16], what: str, seed: int
+) -> None:
+    rng, (rows, columns) = np.random.default_rng(seed), np.indices(shape)
+    levels = {
+        "noise": rng.integers(0, 256, shape),
+        "flat": np.full(shape, rng.integers(0, 256)),
+        "rows": rows * 7 % 256,
+        "specks": (rng.random(shape) > 0.995) * 255,
+        "edge": (columns > shape[1] // 2) * 255,
+    }[what]
+    result = bracket_aligner().align((levels * (257 if kind is np.uint16 else 1)).astype(kind))
+    assert (result.status is AlignmentStatus.MISALIGNED) == bool(result.detail)
+    numbers = [result.dx_px, result.dy_px, result.angle_deg, result.residual, result.inside, result.sharpness]
+    assert np.isfinite(numbers).all()
+    assert np.isfinite(result.transform).all()
+
+
 def test_a_part_turned_beyond_the_capture_range_is_refused() -> None:
     narrow = Aligner.build(picture(BRACKET, nominal()), AlignSettings(max_angle_deg=10, residual_limit=0.2))
     assert narrow.align(picture(BRACKET, motion(SIZE, SIZE, 0, 0, 8.0))).status is AlignmentStatus.ALIGNED
