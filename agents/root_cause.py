@@ -77,6 +77,7 @@ class RootCauseWork:
         self._parts = parts
         self._held: dict[Key, _Held] = {}
         self._is_outdated = False
+        self._latest_bundle = ""
 
     def forget(self, *_: Any, **__: Any) -> None:
         """Drop the memory before the next batch: partitions were assigned anew, others may have saved since.
@@ -116,10 +117,9 @@ class RootCauseWork:
     async def _take_in(self, frames: Sequence[AlignedFrame]) -> None:
         if not frames:
             return
-        changes: dict[Key, _Change] = {}
-        pictures: list[bytes] = []
         for frame in frames:
-            await self._advance(frame, changes, pictures)
+            await self._make_ready(frame)
+        changes, pictures = await asyncio.to_thread(self._advance, frames)
         for picture in pictures:
             await self._parts.evidence.keep(picture, ".png", "alert")
         versions = await self._parts.session.run(lambda conn: self._save(conn, changes))
@@ -129,28 +129,41 @@ class RootCauseWork:
             for alert in change.alerts:
                 _log.warning("%s", alert.text, extra={"station": alert.station, "alert_id": alert.alert_id})
 
-    async def _advance(self, frame: AlignedFrame, changes: dict[Key, _Change], pictures: list[bytes]) -> None:
+    async def _make_ready(self, frame: AlignedFrame) -> None:
+        """Have the state of the frame's station and product, and its bundle's references, in memory."""
         key = (frame.header.station, frame.header.product)
-        held = self._held.get(key) or await self._load(key)
-        if held.state is not None and not held.state.scene.order.is_new(frame.header):
-            return  # a repeat, which may be of the recipe before: it must not end the state of this one
-        change = changes.setdefault(key, _Change())
-        if held.state is None or not held.state.fits(frame):
-            if held.state is not None:
-                change.alerts += held.state.retire(frame.header.captured_at)
-                change.slots |= dict.fromkeys(held.state.window.slots())
-            golden = await self._golden(frame.header.bundle_sha256)
-            held.state = RootCause.start(frame, golden.baseline, golden.template)
-        state = held.state
+        if key not in self._held:
+            await self._load(key)
+        if frame.header.bundle_sha256 != self._latest_bundle:
+            await self._golden(frame.header.bundle_sha256)
+            self._latest_bundle = frame.header.bundle_sha256
+
+    def _advance(self, frames: Sequence[AlignedFrame]) -> tuple[dict[Key, _Change], list[bytes]]:
+        """Take `frames` into the states in memory; what changed by it, and the pictures its alerts name."""
+        changes: dict[Key, _Change] = {}
+        pictures: list[bytes] = []
 
         def keep(picture: bytes) -> str:
             pictures.append(picture)
             return self._parts.evidence.reference(picture, ".png", "alert")
 
-        change.alerts += await asyncio.to_thread(state.update, frame, keep)
-        change.slots |= state.take_changed_slots()
+        for frame in frames:
+            key = (frame.header.station, frame.header.product)
+            held = self._held[key]
+            if held.state is not None and not held.state.scene.order.is_new(frame.header):
+                continue  # a repeat, which may be of the recipe before: it must not end the state of this one
+            change = changes.setdefault(key, _Change())
+            if held.state is None or not held.state.fits(frame):
+                if held.state is not None:
+                    change.alerts += held.state.retire(frame.header.captured_at)
+                    change.slots |= dict.fromkeys(held.state.window.slots())
+                golden = self._parts.golden.of_bundle(frame.header.bundle_sha256)
+                held.state = RootCause.start(frame, golden.baseline, golden.template)
+            change.alerts += held.state.update(frame, keep)
+            change.slots |= held.state.take_changed_slots()
+        return changes, pictures
 
-    async def _load(self, key: Key) -> _Held:
+    async def _load(self, key: Key) -> None:
         stored = await self._parts.session.run(lambda conn: load_root_cause(conn, *key))
         held = _Held(None, 0)
         if stored is not None:
@@ -158,7 +171,6 @@ class RootCauseWork:
             state = RootCause.from_bytes(stored.state, stored.slots, golden.baseline, golden.template)
             held = _Held(state, stored.version)
         self._held[key] = held
-        return held
 
     async def _golden(self, bundle_sha256: str) -> Golden:
         golden = self._parts.golden
