@@ -16,7 +16,7 @@ from tests.line.worker_process import WorkerProcess
 FPS = 12.0
 
 
-@pytest.mark.parametrize("n_each", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_each", [150, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_one_worker_then_three_then_one_keep_the_order_of_every_station(
     n_each: int, faults_line: LineProcess, plate_bundle: Path, tmp_path: Path
 ) -> None:

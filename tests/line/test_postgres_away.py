@@ -21,7 +21,7 @@ GROWTH_BYTES = 48 * 2**20
 
 @pytest.mark.parametrize(
     ("away_s", "n_each"),
-    [(10.0, 300), pytest.param(300.0, 5000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    [(10.0, 240), pytest.param(300.0, 5000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
 )
 def test_postgres_away_costs_neither_memory_nor_frames_and_work_resumes_within_15_s(
     away_s: float, n_each: int, kafka_url: str, topic_prefix: str, plate_bundle: Path, tmp_path: Path

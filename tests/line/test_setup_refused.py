@@ -21,10 +21,10 @@ from tests.line.variants import alter, stored_path
 STATION = "refused/line1/cam0"
 
 
-def run_worker(settings: Settings, role: str = "inspect", **changed: str) -> tuple[int, str]:
-    """`sightline worker ROLE` until it ends by itself; its exit code and what it said on stderr."""
+def run_worker(settings: Settings, **changed: str) -> tuple[int, str]:
+    """`sightline worker inspect` until it ends by itself; its exit code and what it said on stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "worker", role],
+        [sys.executable, "-m", "deploy.cli", "worker", "inspect"],
         env={**os.environ, **settings.to_environment(), **{f"SIGHTLINE_{k.upper()}": v for k, v in changed.items()}},
         capture_output=True,
         text=True,
@@ -68,10 +68,9 @@ def test_a_missing_topic_is_named_with_how_to_create_it(settings: Settings) -> N
     assert consumed(settings) == []
 
 
-@pytest.mark.parametrize("role", ["inspect", "archive"])
-def test_a_topic_with_too_few_partitions_is_named_with_the_remedy(settings: Settings, role: str) -> None:
+def test_a_topic_with_too_few_partitions_is_named_with_the_remedy(settings: Settings) -> None:
     make_topics(settings, partitions=1)
-    code, said = run_worker(settings, role)
+    code, said = run_worker(settings)
     assert code == 2
     assert f"topic {settings.topic_prefix}frames has 1 partitions, 2 are wanted: set partitions to 1" in said
     assert consumed(settings) == []

@@ -16,7 +16,9 @@ STATION = "test/line1/cam0"
 PREFIX = "sightline."
 
 
-@pytest.mark.parametrize(("n_frames", "fps"), [(300, 30), pytest.param(3000, 60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("n_frames", "fps"), [(300, 30), pytest.param(3000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
 def test_up_stopped_under_load_leaves_nothing_and_the_next_one_finishes_the_work(
     n_frames: int, fps: int, plate_bundle: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from tests.line.line_process import LineProcess
 from tests.line.worker_process import WorkerProcess
 
 FPS = 12.0
+LONG = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,8 @@ FPS = 12.0
     [
         pytest.param("inspect", "inspect-0", 130, id="inspect"),
         pytest.param("root-cause", "root-cause", 130, id="root-cause"),
-        pytest.param("inspect", "inspect-0", 1500, id="inspect-long", marks=pytest.mark.slow),
-        pytest.param("root-cause", "root-cause", 1500, id="root-cause-long", marks=pytest.mark.slow),
+        pytest.param("inspect", "inspect-0", 1500, id="inspect-long", marks=LONG),
+        pytest.param("root-cause", "root-cause", 1500, id="root-cause-long", marks=LONG),
     ],
 )
 def test_a_worker_that_wakes_after_twice_the_session_timeout_wins_nothing(
