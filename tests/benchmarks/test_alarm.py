@@ -36,7 +36,7 @@ def test_rivals_have_the_limits_that_the_same_false_alarm_rate_asks_for() -> Non
 
 
 def test_a_scratch_on_textures_is_found_and_the_plain_ones_are_blank() -> None:
-    film = list(textures(90))
+    film = list(textures(120))
     marked = follow([scratched(picture) for picture in film], SCRATCH, 61)
     assert marked.n_alerts == 1 and marked.iou > 0.3
     assert follow(film, SCRATCH, 61).n_alerts == 0
