@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.bundle import BASELINE, Bundle
 from pipeline.gradient_map import Baseline
+from schemas.errors import SetupError
 from schemas.store import ContentStore
 
 _MAX_KEPT = 256
@@ -33,10 +34,19 @@ class GoldenReferences:
     def of_bundle(self, sha256: str) -> Golden:
         """The references in the bundle named `sha256`. Raises: SetupError, TransientError."""
         if sha256 not in self._kept:
-            bundle = Bundle.from_bytes(self._store.get(self._store.ref(sha256, ".bundle")), f"bundle {sha256[:12]}")
+            bundle = Bundle.from_bytes(self._fetch(sha256), f"bundle {sha256[:12]}")
             content = bundle.members.get(BASELINE)
             baseline = None if content is None else Baseline.from_bytes(content)
             while len(self._kept) >= _MAX_KEPT:
                 self._kept.popitem(last=False)
             self._kept[sha256] = Golden(baseline, bundle.template_grey())
         return self._kept[sha256]
+
+    def _fetch(self, sha256: str) -> bytes:
+        ref = self._store.ref(sha256, ".bundle")
+        try:
+            return self._store.get(ref)
+        except FileNotFoundError as exc:
+            raise SetupError(
+                f"the bundle store has no {ref}, which aligned frames name: activate that bundle again"
+            ) from exc

@@ -63,7 +63,7 @@ class LiveRecipes:
                 refused.add(bundle_sha256)
         self._book = self._without(refused, book)
         self._read.set()
-        _log.info("recipe book %s: %d recipes in force", book.stamp, len(book.recipes))
+        _log.info("recipe book %s: %d recipes in force", book.stamp, len(self._book.recipes))
 
     def _without(self, refused: set[str], book: RecipeBook) -> RecipeBook:
         """`book` with every recipe whose bundle was refused replaced by the one before it, if there was one."""
