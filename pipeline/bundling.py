@@ -19,10 +19,10 @@ from engines.bundle import BASELINE, FOREGROUND, MODEL, REPORT, TEMPLATE, Bundle
 from engines.features import grid_size
 from engines.manifest import Calibration, Manifest, Training
 from engines.parity import measure_parity, probe_frames
+from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.calibration import CalibrationFit
 from pipeline.folder_inspection import count_stopped
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
-from pipeline.gradient_map import MIN_BASELINE_FRAMES, learn_baseline
 from pipeline.inspection import Inspector
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
@@ -30,7 +30,7 @@ from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
 from pipeline.variations import with_variations
 from schemas.errors import InputError, SetupError
 
-_BASELINE_FRAMES = 100
+_BASELINE_FRAMES = 500
 _PARITY_FRAMES = 8
 _METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 90 %"
 
@@ -151,7 +151,7 @@ def build_bundle(
     if trained.foreground is not None:
         members[FOREGROUND] = _png(np.asarray(trained.foreground * 255, np.uint8))
     if len(trained.aligned) >= MIN_BASELINE_FRAMES:
-        members[BASELINE] = learn_baseline([each.grey for each in trained.aligned[:_BASELINE_FRAMES]]).to_bytes()
+        members[BASELINE] = _baseline(trained).to_bytes()
     members[REPORT] = draw_report(product, trained)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
     return gated(manifest, members, frames)
@@ -180,6 +180,17 @@ def gated(manifest: Manifest, members: Mapping[str, bytes], frames: Sequence[NDA
         )
         raise SetupError(f"parity gate: {wrong} (tolerance {parity.tolerance:.3g}); remove or update that backend")
     return Bundle.from_bytes(bundle_bytes(manifest.model_copy(update={"parity": parity}), members), name)
+
+
+def _baseline(trained: TrainedModel) -> Baseline:
+    """The golden baseline: what good parts show, and how restless each place of theirs is."""
+    commissioned = trained.aligned[:_BASELINE_FRAMES]
+    return learn_baseline(
+        [each.grey for each in commissioned],
+        hits=trained.hits[: len(commissioned)],
+        valid=[each.valid for each in commissioned],
+        foreground=trained.foreground,
+    )
 
 
 def _manifest(

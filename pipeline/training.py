@@ -51,7 +51,7 @@ class TrainedModel:
     """All that a bundle is made of.
 
     `scores` (n,): frame scores of the good parts in `used`, each by a model fitted without it. `cell_threshold`:
-    see `pipeline.calibration.cell_threshold`.
+    see `pipeline.calibration.cell_threshold`. `hits` (n, h, w): held-out grid cells of the parts in `used` above it.
     """
 
     template: NDArray[np.uint8]
@@ -62,6 +62,7 @@ class TrainedModel:
     onnx: bytes
     calibration: CalibrationFit
     cell_threshold: float
+    hits: Bool
     aligned: tuple[Prepared, ...]
     scores: NDArray[np.float64]
     used: tuple[str, ...]
@@ -96,6 +97,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
             "the good set is contaminated or mixes products; look at them and take out what is not good"
         )
     model = fit_model(projection, projected, cells, settings.fit, settings.seed).scaled(scale)
+    level = cell_threshold(grids[~suspect], cells[~suspect])
     return TrainedModel(
         template=template,
         align=align,
@@ -104,7 +106,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         model=model,
         onnx=model.export(backbone, preparation.input_size_px),
         calibration=calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed),
-        cell_threshold=cell_threshold(grids[~suspect], cells[~suspect]),
+        cell_threshold=level,
+        hits=cells & (grids > np.float32(level)),
         aligned=tuple(aligned),
         scores=scores,
         used=tuple(names),
