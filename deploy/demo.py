@@ -89,8 +89,14 @@ def _watch(line: Line, seconds: float, out: Highlights, stopping: Callable[[], b
         camera.wait(20)
         consumer.close()
     picture = _save_picture(story, settings.state_dir / "alert.png")
-    story.summarise(settings.postgres_url, str(picture) if picture else None)
+    story.summarise(settings.postgres_url, str(shown_path(picture)) if picture else None)
     return DemoResult(sum(story.outcomes.values()), story.confirmed_after_s, picture)
+
+
+def shown_path(path: Path) -> Path:
+    """`path` as a person in this folder would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _start_camera(settings: Settings, count: int) -> subprocess.Popen[bytes]:

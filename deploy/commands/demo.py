@@ -25,7 +25,7 @@ def demo(
     """
     from rich.console import Console
 
-    from deploy.demo import run_demo
+    from deploy.demo import run_demo, shown_path
     from deploy.highlights import Highlights
     from deploy.settings import load_settings
 
@@ -35,7 +35,7 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     result = run_demo(settings, seconds, out, stopping.is_set)
-    where = settings.state_dir
+    where = shown_path(settings.state_dir)
     out.event(f"keep asking: `sightline up --state {where}` starts the same database again")
     if svg is not None:
         svg.parent.mkdir(parents=True, exist_ok=True)
