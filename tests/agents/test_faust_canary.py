@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ PATTERNS = (
     "noack_crashing",
     "discipline",
 )
+LOSING = ("plain_default", "plain_crashing", "take", "noack_default", "bad_json")
 N_MESSAGES = 10
 BAD = 3
 
@@ -47,9 +49,21 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(kafka_url: str) -> dict[str, Outcome]:
-    """All patterns at once, each with its own topic and group."""
+    """All patterns at once, each with its own topic and group.
+
+    Whether a crashing worker still commits is a race, which a loaded machine may decide otherwise: a pattern known to
+    lose a frame that did not is tried twice more. One that must not lose is never tried again.
+    """
+    found = _run_patterns(kafka_url, PATTERNS)
+    for _ in range(2):
+        spared = tuple(pattern for pattern in LOSING if not found[pattern].lost)
+        found |= _run_patterns(kafka_url, spared) if spared else {}
+    return found
+
+
+def _run_patterns(kafka_url: str, patterns: Sequence[str]) -> dict[str, Outcome]:
     run = uuid.uuid4().hex[:6]
-    topics = {pattern: f"canary-{run}-{pattern}" for pattern in PATTERNS}
+    topics = {pattern: f"canary-{run}-{pattern}" for pattern in patterns}
     admin = KafkaAdminClient(bootstrap_servers=kafka_url)
     admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()])
     admin.close()
@@ -61,7 +75,7 @@ def outcomes(kafka_url: str) -> dict[str, Outcome]:
     producer.flush()
     producer.close()
     workers = {pattern: _start(pattern, kafka_url, topic) for pattern, topic in topics.items()}
-    return {pattern: _observe(workers[pattern], kafka_url, topics[pattern]) for pattern in PATTERNS}
+    return {pattern: _observe(workers[pattern], kafka_url, topics[pattern]) for pattern in patterns}
 
 
 def _start(pattern: str, url: str, topic: str) -> subprocess.Popen[str]:
