@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engines.feature_model import FeatureModel, Float
 from engines.features import CompactFeatures
 
-_RIDGE = 1e-3
+_RIDGE = 1.0
 _LEAST_PICTURES = 3
 _CHUNK_PLACES = 128
 _ROUNDS = 8
@@ -145,13 +145,13 @@ def _centres(y: Float, use: NDArray[np.bool_], n_centres: int, rng: np.random.Ge
         distance = squares + np.square(last).sum(1)[:, None] - 2 * np.matmul(y, last[:, :, None])[:, :, 0]
         away = np.minimum(away, np.where(use, np.maximum(distance, 0), 0))
         reach = np.cumsum(away, axis=1, dtype=np.float64)
-        drawn = (reach < rng.random(n_places)[:, None] * reach[:, -1:]).sum(1)
+        drawn = (reach < rng.random((n_places, 1)) * reach[:, -1:]).sum(1)
         centres[:, k] = y[everyone, np.minimum(drawn, n - 1)]
     for _ in range(_ROUNDS):
         half: Float = np.square(centres).sum(2) / 2
         nearest = (np.matmul(y, centres.transpose(0, 2, 1)) - half[:, None]).argmax(2)
         member = ((nearest[:, :, None] == np.arange(n_centres)) & use[:, :, None]).astype(np.float32)
-        size = member.sum(1)[:, :, None]
-        moved = np.matmul(member.transpose(0, 2, 1), y) / np.maximum(size, 1)
-        centres = np.where(size > 0, moved, centres).astype(np.float32)
+        size: Float = member.sum(1)
+        moved = np.matmul(member.transpose(0, 2, 1), y) / np.maximum(size, 1)[:, :, None]
+        centres = np.where(size[:, :, None] > 0, moved, centres).astype(np.float32)
     return centres
