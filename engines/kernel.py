@@ -18,10 +18,11 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` at its first call; later processes load it from numba's cache.
 
     The cache lies in ``__pycache__`` beside the source, else in the user's cache folder, else where
-    NUMBA_CACHE_DIR says. A float divided by zero is infinite or NaN, as in numpy, and raises nothing. Where none of them can be written the kernel is compiled anew by every process
-    (seconds, once, at start), and nothing fails.
+    NUMBA_CACHE_DIR says. Where none of them can be written the kernel is compiled anew by every process (seconds,
+    once, at start), and nothing fails. A float divided by zero is infinite or NaN, as in numpy, and raises nothing.
     """
     try:
-        return cast(Callable[P, R], numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_REORDER)(function))
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_REORDER)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return cast(Callable[P, R], numba.njit(nogil=True, error_model="numpy", fastmath=_REORDER)(function))
+        compiled = numba.njit(nogil=True, error_model="numpy", fastmath=_REORDER)(function)
+    return cast(Callable[P, R], compiled)
