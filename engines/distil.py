@@ -140,7 +140,7 @@ def prepare_lessons(settings: DistilSettings) -> Lessons:
     def batch(n: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([next(stream) for _ in range(n)])).permute(0, 3, 1, 2).contiguous()
 
-    teacher = Teacher(settings.teacher, batch(256).float())
+    teacher = Teacher(settings.teacher, batch(min(256, settings.n_crops)).float())
     n, side = settings.n_crops // BATCH * BATCH, CROP_PX // 8
     pictures = torch.empty((n, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     fine = torch.empty((n, FINE_CHANNELS, side, side), dtype=torch.float16)

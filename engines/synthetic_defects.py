@@ -12,16 +12,26 @@ from numpy.typing import NDArray
 from engines.textures import Picture, fractal_noise, texture
 
 
-def spoil(rng: np.random.Generator, picture: Picture, n_defects: int) -> tuple[Picture, NDArray[np.bool_]]:
-    """`picture` (H, W, 3) with `n_defects` regions spoilt. Returns: the picture and the (H, W) mask of the regions."""
-    spoilt, total = picture.copy(), np.zeros(picture.shape[:2], np.bool_)
-    for _ in range(n_defects):
-        mask = _region(rng, (picture.shape[0], picture.shape[1]))
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.2)))[..., None]
-        fill = _fill(rng, spoilt)
-        spoilt = np.asarray(np.clip(spoilt * (1 - soft) + fill * soft, 0, 255), np.uint8)
-        total |= mask
-    return spoilt, total
+def spoil(rng: np.random.Generator, picture: Picture) -> tuple[Picture, NDArray[np.bool_]]:
+    """`picture` (H, W, 3) with one region spoilt. Returns: the picture and the (H, W) mask of the region."""
+    mask = _region(rng, (picture.shape[0], picture.shape[1]))
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.2)))[..., None]
+    spoilt = np.clip(picture * (1 - soft) + _fill(rng, picture) * soft, 0, 255)
+    return np.asarray(spoilt, np.uint8), mask
+
+
+def spoil_within(rng: np.random.Generator, picture: Picture, scored: NDArray[np.bool_] | None) -> Picture:
+    """`picture` (H, W, 3) with one defect that lies mostly where `scored` (H, W) is true; None: anywhere in it.
+
+    Of sixty-four attempts the first that does, or else the last, is taken.
+    """
+    spoilt = picture
+    for _ in range(64):
+        spoilt, mask = spoil(rng, picture)
+        n_touched = int(mask.sum()) if scored is None else int((mask & scored).sum())
+        if n_touched > 0.6 * max(int(mask.sum()), 1):
+            break
+    return spoilt
 
 
 def _region(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ from schemas.errors import InputError, SetupError
 
 _BASELINE_FRAMES = 500
 _PARITY_FRAMES = 8
-_METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 90 %"
+_METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 95 %"
 
 
 class TrainingSummary(BaseModel):
@@ -53,6 +53,8 @@ class TrainingSummary(BaseModel):
     bound_per_1000: float
     n_bad: int
     n_bad_caught: int
+    n_synthetic: int
+    n_synthetic_caught: int
 
     def text(self) -> str:
         """A few lines for people."""
@@ -60,8 +62,9 @@ class TrainingSummary(BaseModel):
             f"{self.bundle}  {self.size_bytes / 1e6:.1f} MB  sha256 {self.sha256}",
             f"learnt from {self.n_good} good parts; {self.n_refused} could not be aligned and were left out",
             f"review from {self.review:.3f}, fail from {self.fail:.3f}: of 1000 good parts at most "
-            f"{self.bound_per_1000:.1f} are stopped (target {self.false_calls_per_1000:g}, confidence 90 %)",
+            f"{self.bound_per_1000:.1f} are stopped (target {self.false_calls_per_1000:g}, confidence 95 %)",
         ]
+        lines.append(f"{self.n_synthetic_caught} of {self.n_synthetic} synthetic defects on good parts are stopped")
         if self.suspects:
             lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
         if self.n_bad:
@@ -114,6 +117,8 @@ def train_bundle(
         bound_per_1000=fit.bound_per_1000,
         n_bad=len(bad),
         n_bad_caught=caught,
+        n_synthetic=trained.n_synthetic,
+        n_synthetic_caught=trained.n_synthetic_caught,
     )
 
 
@@ -228,6 +233,8 @@ def _manifest(
                 "shrinkage": settings.fit.shrinkage,
                 "centres": settings.fit.centres,
                 "outlier_ratio": settings.fit.outlier_ratio,
+                "synthetic_defects": trained.n_synthetic,
+                "synthetic_defects_caught": trained.n_synthetic_caught,
                 "refused": [f"{name}: {why}" for name, why in trained.refused],
                 "suspects": list(trained.suspects),
             },

@@ -21,12 +21,12 @@ DEFAULT_FALSE_CALLS_PER_1000 = 5.0
 FAIL_RARITY = 10.0
 """A good part fails outright this many times more rarely than it is stopped at all."""
 LEAST_SCORES = 10
-_TAIL_SHARE = 0.2
+_TAIL_SHARE = 0.25
 _LEAST_PEAKS = 5
-_SHAPE_LIMITS = (-0.25, 0.35)
+_SHAPE_LIMITS = (0.0, 0.35)
 _SHAPE_PRIOR_PEAKS = 20.0
 _N_BOOTSTRAP = 400
-_CONFIDENCE = 0.9
+_CONFIDENCE = 0.95
 
 Scores = NDArray[np.float64]
 
@@ -73,9 +73,10 @@ class CalibrationFit:
 
 
 def fit_tail(scores: Scores) -> Tail:
-    """The tail of `scores` (n,) from their upper fifth (at least five) on, by probability-weighted moments.
+    """The tail of `scores` (n,) from their upper quarter (at least five) on, by probability-weighted moments.
 
-    The shape is drawn towards 0 (an exponential tail) as twenty extra peaks would draw it, and kept within limits.
+    The shape is drawn towards 0 (an exponential tail) as twenty extra peaks would draw it, and never below it: a
+    tail that seems to end is not believed.
     """
     ordered = np.sort(scores)
     n_peaks = min(max(_LEAST_PEAKS, round(_TAIL_SHARE * ordered.size)), ordered.size - 1)

@@ -17,11 +17,11 @@ from pipeline.good_parts import pictures_sha256
 from pipeline.inspection import Inspector, RecipeRules
 from schemas.errors import InputError
 
-_METHOD = "generalised Pareto tail of good parts apart from training, upper bound of 90 %"
+_METHOD = "generalised Pareto tail of good parts apart from training, upper bound of 95 %"
 
 
 class Recalibration(BaseModel):
-    """What `sightline calibrate` prints. `bound_per_1000`: false calls expected at most, with 90 % confidence."""
+    """What `sightline calibrate` prints. `bound_per_1000`: false calls expected at most, with 95 % confidence."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -31,7 +31,8 @@ def draw_report(product: str, trained: TrainedModel, bad_scores: NDArray[np.floa
     title = (
         f"{product}: {len(trained.used)} good parts, {len(trained.refused)} refused, {len(trained.suspects)} suspect; "
         f"target {fit.target_per_1000:g} false calls per 1000, review from {fit.thresholds.review:.2f}, "
-        f"fail from {fit.thresholds.fail:.2f}"
+        f"fail from {fit.thresholds.fail:.2f}; {trained.n_synthetic_caught} of {trained.n_synthetic} synthetic defects "
+        "are stopped"
     )
     cv2.putText(canvas, title, (_GAP_PX, 20), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
     _histogram(canvas[_HEADER_PX + strip.shape[0] :], trained, bad_scores)

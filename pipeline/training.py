@@ -18,6 +18,7 @@ from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Float
 from engines.features import FeatureExtractor, grid_size
 from engines.geometry import resize_transform, warp_to_template, working_size
 from engines.manifest import ScoreSettings
+from engines.synthetic_defects import spoil_within
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
 from pipeline.preparation import Preparation, Prepared
@@ -31,6 +32,7 @@ Bool = NDArray[np.bool_]
 
 _PROJECTION_PICTURES = 96
 _N_FOLDS = 5
+_N_SYNTHETIC = 40
 _MOST_REFUSED = 0.2
 
 
@@ -65,6 +67,9 @@ class TrainedModel:
     hits: Bool
     aligned: tuple[Prepared, ...]
     scores: NDArray[np.float64]
+    n_synthetic: int
+    n_synthetic_caught: int
+    """Synthetic defects put onto good parts, and those the review threshold stops: a rough idea of sensitivity."""
     used: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
     suspects: tuple[str, ...]
@@ -98,6 +103,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         )
     model = fit_model(projection, projected, cells, settings.fit, settings.seed).scaled(scale)
     level = cell_threshold(grids[~suspect], cells[~suspect])
+    calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
+    n_synthetic, n_caught = rig.catch_synthetic(model, aligned, calibration.thresholds.review, progress)
     return TrainedModel(
         template=template,
         align=align,
@@ -105,7 +112,9 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         score=rig.mapper.settings,
         model=model,
         onnx=model.export(backbone, preparation.input_size_px),
-        calibration=calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed),
+        calibration=calibration,
+        n_synthetic=n_synthetic,
+        n_synthetic_caught=n_caught,
         cell_threshold=level,
         hits=cells & (grids > np.float32(level)),
         aligned=tuple(aligned),
@@ -232,6 +241,24 @@ class _Rig:
         """(N,) frame scores, as the line computes them."""
         maps = (self.mapper.map(grid, self.scored(each.valid)) for grid, each in zip(grids, aligned, strict=True))
         return np.array([self.mapper.frame_score(score_map) for score_map in maps])
+
+    def catch_synthetic(
+        self, model: FeatureModel, aligned: Sequence[Prepared], review: float, progress: Progress
+    ) -> tuple[int, int]:
+        """Of up to forty synthetic defects, one a good part, how many reach `review`: (of, caught)."""
+        rng = np.random.default_rng(self.settings.seed)
+        extractor = FeatureExtractor(
+            self.backbone, self.size_px, projection=model.projection, n_threads=self.settings.n_threads
+        )
+        n = min(_N_SYNTHETIC, len(aligned))
+        caught = 0
+        for done, each in enumerate(aligned[:n]):
+            progress("sensitivity", done, n)
+            spoilt = spoil_within(rng, np.ascontiguousarray(each.tensor.transpose(1, 2, 0)), self.scored(each.valid))
+            grid = model.score(extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None]))
+            caught += bool(self.frame_scores(grid, [each])[0] >= review)
+        progress("sensitivity", n, n)
+        return n, caught
 
 
 def _folds(n: int, seed: int) -> Iterator[NDArray[np.int64]]:

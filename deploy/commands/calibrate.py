@@ -24,7 +24,7 @@ def calibrate(
     """Set a bundle's thresholds for a business target, without training again.
 
     The tail of the good parts' scores is extrapolated to the target; the threshold is its upper bound, so that the
-    promised rate is kept nine times in ten. A bundle with other thresholds is another bundle: `activate` it.
+    promised rate is kept as a rule. A bundle with other thresholds is another bundle: `activate` it.
     """
     from deploy.commands.progress import ConsoleProgress
     from engines.bundle import Bundle, write_bundle
@@ -51,7 +51,7 @@ def calibrate(
         f"review from {found.review:.3f} (was {found.review_before:.3f}), fail from {found.fail:.3f} "
         f"(was {found.fail_before:.3f})\n"
         f"of 1000 good parts {found.expected_per_1000:.1f} are expected to be stopped, at most "
-        f"{found.bound_per_1000:.1f} (target {found.false_calls_per_1000:g}, confidence 90 %)"
+        f"{found.bound_per_1000:.1f} (target {found.false_calls_per_1000:g}, confidence 95 %)"
     )
     if found.suspects:
         typer.echo(f"look at {', '.join(found.suspects[:8])}: far from the other good parts, left out")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from engines.backbone_student import load_student
+from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
+from engines.features import FeatureExtractor, grid_size
+
+
+def pictures(n: int, width: int, height: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Noisy views of one scene, (n, 3, height, width)."""
+    rng = np.random.default_rng(seed)
+    scene = (
+        np.random.default_rng(42).integers(40, 200, (1, 3, height // 8 + 1, width // 8 + 1)).repeat(8, 2).repeat(8, 3)
+    )
+    return np.clip(scene[:, :, :height, :width] + rng.normal(0, 6, (n, 3, height, width)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size_px", [(64, 64), (72, 40), (96, 88)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_exported_graph_scores_as_the_model_does(size_px: tuple[int, int], masked: bool) -> None:
+    backbone, grid = load_student(), grid_size(size_px)
+    good = pictures(12, *size_px)
+    cells = np.ones((12, *grid), np.bool_)
+    if masked:
+        cells[:, : grid[0] // 2] = False
+    plain = FeatureExtractor(backbone, size_px).features(good)
+    assert plain.shape == (12, backbone.spec.channels, *grid)
+    scatter = Scatter(backbone.spec.channels, grid)
+    for picture, counted in zip(plain, cells, strict=True):
+        scatter.add(picture, counted)
+    settings = FitSettings(dimensions=48, centres=4)
+    projection = fit_projection(scatter.within(), settings, seed=0)
+    projected = FeatureExtractor(backbone, size_px, projection=projection).features(good)
+    np.testing.assert_allclose(projected, np.einsum("dc,nchw->ndhw", projection, plain), atol=2e-3)
+    model = fit_model(projection, projected, cells, settings, seed=0).scaled(2.0)
+    session = onnxruntime.InferenceSession(model.export(backbone, size_px), providers=["CPUExecutionProvider"])
+    odd = pictures(3, *size_px, seed=1)
+    odd[2, :, -20:, 10:30] = 255
+    grids = session.run(None, {"picture": odd})[0]
+    assert grids.shape == (3, 1, *grid)
+    expected = model.score(FeatureExtractor(backbone, size_px, projection=projection).features(odd))
+    np.testing.assert_allclose(grids[:, 0], expected, atol=2e-3 * expected.max())
+    assert grids[2].max() > 1.5 * grids[:2].max()
+    if masked:
+        assert not grids[:, :, : grid[0] // 2].any()
+
+
+def test_several_centres_tolerate_what_comes_in_several_kinds() -> None:
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(0, 10, (3, 8))
+    projected = (kinds[rng.integers(0, 3, 60)] + rng.normal(0, 1, (60, 8))).astype(np.float32)[:, :, None, None]
+    between = kinds.mean(0).astype(np.float32)[None, :, None, None]
+    cells, projection = np.ones((60, 1, 1), np.bool_), np.eye(8, dtype=np.float32)
+    several = fit_model(projection, projected, cells, FitSettings(8, centres=6), seed=0)
+    single = fit_model(projection, projected, cells, FitSettings(8, centres=1), seed=0)
+    assert several.score(between)[0] > 2 * np.median(several.score(projected))
+    assert single.score(between)[0] < np.median(single.score(projected))
+
+
+def test_an_outlier_among_the_good_gets_no_centre_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    projected = rng.normal(0, 1, (40, 8, 2, 2)).astype(np.float32)
+    projected[7, :, 1, 1] += 30
+    model = fit_model(np.eye(8, dtype=np.float32), projected, np.ones((40, 2, 2), np.bool_), FitSettings(8), seed=0)
+    scores = model.score(projected)
+    assert scores[7, 1, 1] > 5 * np.delete(scores.reshape(40, 4), 7, axis=0).max()
+
+
+def test_a_place_that_hardly_any_picture_shows_is_not_scored() -> None:
+    rng = np.random.default_rng(0)
+    cells = np.ones((20, 3, 3), np.bool_)
+    cells[2:, 0, 0] = False
+    model = fit_model(
+        np.eye(4, dtype=np.float32), rng.normal(0, 1, (20, 4, 3, 3)).astype(np.float32), cells, FitSettings(4), seed=0
+    )
+    assert 0 not in model.places
+    assert model.score(np.full((1, 4, 3, 3), 50, np.float32))[0, 0, 0] == 0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.calibration import calibrate_thresholds, fit_tail, outliers
+from schemas.errors import InputError
+
+
+@pytest.mark.parametrize("shape", ["light", "medium", "heavy"])
+@pytest.mark.parametrize(("n", "target"), [(60, 20.0), (200, 5.0)])
+def test_fresh_good_parts_are_stopped_no_more_often_than_promised(shape: str, n: int, target: float) -> None:
+    rng = np.random.default_rng(5)
+
+    def draw(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        if shape == "light":
+            return 1 + 0.1 * rng.standard_normal(count)
+        if shape == "medium":
+            return rng.gumbel(1, 0.1, count)
+        return np.exp(0.2 * rng.standard_normal(count))
+
+    fresh = draw(200_000)
+    splits = [calibrate_thresholds(draw(n), target) for _ in range(40)]
+    stopped = np.array([1000 * (fresh >= fit.thresholds.review).mean() for fit in splits])
+    assert (stopped <= target).mean() >= 0.75
+    assert stopped.mean() <= 0.8 * target
+    failed = np.array([1000 * (fresh >= fit.thresholds.fail).mean() for fit in splits])
+    assert failed.mean() <= target / 5
+    assert all(fit.thresholds.review < fit.thresholds.fail for fit in splits)
+
+
+def test_a_tail_is_consistent_with_itself() -> None:
+    tail = fit_tail(np.random.default_rng(1).gumbel(1, 0.1, 500))
+    for probability in (0.1, 0.01, 0.001):
+        assert tail.exceedance(tail.level(probability)) == pytest.approx(probability, rel=1e-6)
+    assert tail.level(0.001) > tail.level(0.01) > tail.start
+    assert tail.exceedance(tail.start - 1) == tail.share
+
+
+def test_scores_that_are_all_the_same_still_give_ordered_thresholds() -> None:
+    fit = calibrate_thresholds(np.ones(30), 5)
+    assert 1 <= fit.thresholds.review < fit.thresholds.fail < 1.1
+
+
+def test_a_stricter_target_gives_a_higher_threshold_and_the_seed_repeats() -> None:
+    scores = np.random.default_rng(2).gumbel(1, 0.1, 100)
+    loose, strict = calibrate_thresholds(scores, 50), calibrate_thresholds(scores, 2)
+    assert strict.thresholds.review > loose.thresholds.review
+    assert calibrate_thresholds(scores, 2) == strict
+
+
+def test_parts_far_above_the_others_are_told_apart() -> None:
+    scores = np.random.default_rng(4).gumbel(1, 0.05, 100)
+    assert outliers(scores).sum() <= 1
+    scores[[7, 40]] = 4.0
+    assert set(np.flatnonzero(outliers(scores))) == {7, 40}
+
+
+@pytest.mark.parametrize(
+    ("scores", "target", "message"),
+    [
+        (np.ones(5), 5.0, "5 good parts are too few"),
+        (np.ones(50), 0.0, "above 0"),
+        (np.ones(50), 900.0, "up to 200"),
+        (np.append(np.ones(50), np.inf), 5.0, "no finite score"),
+    ],
+)
+def test_what_cannot_be_calibrated_says_why(
+    scores: np.ndarray[tuple[int], np.dtype[np.float64]], target: float, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        calibrate_thresholds(scores, target)
