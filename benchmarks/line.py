@@ -77,7 +77,7 @@ def run(frames: int = 2000) -> BenchResult:
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
         bundle = Path(folder) / "plate.bundle"
         train_plate(bundle)
-        baseline_fps = _bare_loop_fps(bundle, pictures, cores, max(frames // 2, 200))
+        baseline_fps = _bare_loop_fps(bundle, pictures, cores, min(max(frames // 2, 200), 1000))
         settings = load_settings(
             {
                 "state_dir": Path(folder) / "state",
