@@ -1,4 +1,4 @@
-"""Faust's consumer with its two costly habits mended (design notes: docs/adr/0003-ack-discipline.md)."""
+"""Faust's consumer with its costly habits mended (design notes: docs/adr/0003-ack-discipline.md)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+_LONG_POLL_MS = 50
+_POLL_WHILE_FULL_S = 0.02
+
+
+class PromptThread(driver.AIOKafkaConsumerThread):
+    """The thread that talks to the broker, with short long polls.
+
+    aiokafka has one fetch in flight a broker. A fetch for partitions that are at their end is held by the broker for
+    `fetch_max_wait_ms`; Faust asks for 1500, and for so long no other partition gets its next records.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _LONG_POLL_MS
+        return consumer
+
 
 class SettlingConsumer(driver.Consumer):
     """A consumer that acknowledges only what was settled, and wakes as soon as there is room.
@@ -16,8 +32,9 @@ class SettlingConsumer(driver.Consumer):
     holds and acks it, so that a commit can run past unfinished frames. Here `ack`, which Faust calls, does
     nothing; `settle`, which `AckDiscipline` alone calls, acknowledges.
 
-    When every partition's buffer is full Faust sleeps one second (34 frames/s at a buffer of 16). Here the
-    fetcher waits for the buffer to drop instead.
+    When every partition's buffer is full Faust sleeps one second (34 frames/s at a buffer of 16); when only some
+    are, it waits up to one second for the others' records and lets the full ones run dry. Here the fetcher
+    waits for a buffer to drop in the first case, and looks again soon in the second.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +66,12 @@ class SettlingConsumer(driver.Consumer):
         while self.flow_active and not self.should_stop and not self._get_active_partitions():
             self._room.clear()
             await self.wait_first(self._room.wait(), timeout=0.25)
+        if self._buffered_partitions:
+            timeout = min(timeout, _POLL_WHILE_FULL_S)
         return await super()._wait_next_records(timeout)
+
+    def _new_consumer_thread(self) -> PromptThread:
+        return PromptThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class Transport(driver.Transport):
