@@ -19,7 +19,8 @@ from schemas.errors import InputError
 
 _TILE_PX = 256
 _TILE_KINDS = ("blowhole", "break", "crack", "fray", "uneven")
-_N_TILE_GOOD, _N_DAGM_GOOD = 100, 300
+_N_TILE_GOOD, _N_DAGM_GOOD, _N_SDD_GOOD = 100, 300, 30
+_SDD_SIZE_PX = (208, 512)
 
 
 def data_root() -> Path:
@@ -102,19 +103,35 @@ def _lay_out_boards(source: Path, target: Path) -> None:
         _copy(path, target / "test" / "anomaly")
 
 
+def _lay_out_commutators(source: Path, target: Path) -> None:
+    """KolektorSDD: commutators of unequal height, each resized to one size; polygons become masks."""
+    for i, path in enumerate(sorted((source / "good").glob("*.jpg"))):
+        _resize(path, target / ("train" if i < _N_SDD_GOOD else "test") / "good", cv2.INTER_AREA, _SDD_SIZE_PX)
+    width, height = _SDD_SIZE_PX
+    folder = target / "ground_truth" / "defect"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((source / "defect").glob("*.jpg")):
+        _resize(path, target / "test" / "defect", cv2.INTER_AREA, _SDD_SIZE_PX)
+        mask = np.zeros((height, width), np.uint8)
+        for line in (source / "polygons" / f"{path.stem}.txt").read_text().splitlines():
+            corners = np.array(line.split()[1:], np.float64).reshape(-1, 2) * (width, height)
+            cv2.fillPoly(mask, [corners.round().astype(np.int32)], (255,))
+        cv2.imwrite(str(folder / f"{path.stem}_mask.png"), mask)
+
+
 def _copy(path: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, folder / path.name)
 
 
-def _resize(path: Path, folder: Path, interpolation: int) -> Path:
-    """Write the picture at `path` as a square PNG into `folder`; returns where."""
+def _resize(path: Path, folder: Path, interpolation: int, size_px: tuple[int, int] = (_TILE_PX, _TILE_PX)) -> Path:
+    """Write the picture at `path` as a PNG of `size_px` (width, height) into `folder`; returns where."""
     picture: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)  # type: ignore[assignment]
     if picture is None:
         raise InputError(f"{path} is not a picture")
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{path.stem}.png"
-    cv2.imwrite(str(out), cv2.resize(picture, (_TILE_PX, _TILE_PX), interpolation=interpolation))
+    cv2.imwrite(str(out), cv2.resize(picture, size_px, interpolation=interpolation))
     return out
 
 
@@ -122,5 +139,6 @@ _LAYOUTS: dict[str, Callable[[Path, Path], None]] = {
     "magnetic_tile": _lay_out_tiles,
     "dagm_class4": _lay_out_dagm,
     "circuit_board": _lay_out_boards,
+    "kolektor_sdd": _lay_out_commutators,
 }
 NAMES: Sequence[str] = ("mvtec_screw", *_LAYOUTS)

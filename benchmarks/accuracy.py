@@ -1,0 +1,99 @@
+"""`sightline bench accuracy`: train and judge on real pictures, a row a set, beside a naive inspection.
+
+Every row is learnt from good parts alone by the code of `sightline train` and judged by that of `sightline
+evaluate`. `ours` and `baseline` are image AUROC on mvtec_screw: the student with alignment, and the difference
+from the mean good picture (benchmarks/accuracy_naive.py), learnt in the same run. Needs the real pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.accuracy_boards import INPUT_PX, N_VARIATIONS, judge_boards
+from benchmarks.accuracy_cases import CASES, Case, judge_case, resnet18_weights, train_case
+from benchmarks.accuracy_data import lay_out
+from benchmarks.accuracy_naive import judge_naively
+from benchmarks.result import BenchResult, Json, machine
+from pipeline.evaluation import Evaluation
+
+HEADLINE = Case("mvtec_screw")
+N_BOARDS = 8
+_FIGURES = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "au_pro", "image_f1", "best_f1")
+_RATES = ("false_calls_per_1000", "escapes_per_1000")
+
+
+def run(frames: int = N_BOARDS) -> BenchResult:
+    """Train, judge, compare. Args: frames: how many DeepPCB boards, a bundle each."""
+    weights = resnet18_weights()
+    cases = [*CASES]
+    if weights is None:
+        _say("no ResNet-18 weights: set SIGHTLINE_WEIGHTS to the .npz; its rows are left out")
+    else:
+        cases += [Case(each.data, "resnet18", each.motion, each.input_px) for each in CASES if each != CASES[0]]
+    rows: dict[str, Json] = {}
+    naive: dict[str, Json] = {}
+    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
+        folder = Path(made)
+        for case in cases:
+            rows[case.name] = _row(case, folder)
+        for data in dict.fromkeys(case.data for case in CASES):
+            _say(f"{data}: naive difference")
+            naive[data] = _defined(asdict(judge_naively(lay_out(data, folder))))
+        boards = asdict(judge_boards(frames, folder, _say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
+    ours, baseline = _image_auroc(rows[HEADLINE.name]), _image_auroc(naive[HEADLINE.data])
+    figures: dict[str, Json] = {
+        "unit": "image AUROC on mvtec_screw",
+        "rows": rows,
+        "naive": naive,
+        "deeppcb": boards,
+        "resnet18_weights": weights is not None,
+    }
+    return BenchResult("accuracy", ours, baseline, ours / baseline, figures, machine())
+
+
+def _row(case: Case, folder: Path) -> Json:
+    start = time.monotonic()
+    bundle = train_case(case, folder, _say)
+    trained = time.monotonic()
+    found = judge_case(case, bundle, folder)
+    _say(f"{case.name}: image AUROC {found.image_auroc}, pixel AUROC {found.pixel_auroc}")
+    return _figures(found) | {
+        "backbone": case.backbone,
+        "motion": case.motion,
+        "input_px": case.input_px,
+        "n_train": bundle.manifest.training.n_good,
+        "bundle_bytes": sum(len(member) for member in bundle.members.values()),
+        "train_s": round(trained - start, 1),
+    }
+
+
+def _figures(found: Evaluation) -> dict[str, Json]:
+    row: dict[str, Json] = {"n_good": found.n_good, "n_bad": found.n_bad, "n_uninspected": found.n_uninspected}
+    for name in (*_FIGURES, *_RATES):
+        value = getattr(found, name)
+        row[name] = None if value is None else round(value, 4)
+        if name in found.intervals and value is not None:
+            row[f"{name}_interval"] = [round(end, 4) for end in found.intervals[name]]
+    row["escapes_by_kind"] = {kind: list(counts) for kind, counts in found.escapes_by_kind.items()}
+    return row
+
+
+def _defined(figures: dict[str, float]) -> dict[str, Json]:
+    return {name: None if math.isnan(value) else round(value, 4) for name, value in figures.items()}
+
+
+def _image_auroc(row: Json) -> float:
+    value = row["image_auroc"] if isinstance(row, Mapping) else None
+    if not isinstance(value, float):
+        raise TypeError(f"mvtec_screw has no image AUROC: {row}")
+    return value
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

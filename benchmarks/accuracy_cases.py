@@ -1,0 +1,90 @@
+"""What the accuracy benchmarks train and judge: a set, how its parts may lie, and at what size it is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.accuracy_data import data_root, lay_out
+from engines.bundle import Bundle
+from pipeline.bundling import train_bundle
+from pipeline.evaluation import Evaluation, evaluate
+from pipeline.good_parts import picture_paths
+from pipeline.inspection import Inspector
+from pipeline.training import Motion, TrainSettings
+
+_WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
+_CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table: picture set, backbone, motion that alignment takes out, longest side in pixels."""
+
+    data: str
+    backbone: str = "student"
+    motion: Motion = "rigid"
+    input_px: int = 256
+
+    @property
+    def name(self) -> str:
+        """Unique among rows."""
+        return f"{self.data}/{self.backbone}/{self.motion}"
+
+
+CASES = (
+    Case("mvtec_screw", motion="none"),
+    Case("mvtec_screw"),
+    Case("circuit_board"),
+    Case("magnetic_tile", motion="none"),
+    Case("dagm_class4", motion="none"),
+    Case("kolektor_sdd", motion="none", input_px=512),
+)
+
+
+def resnet18_weights() -> Path | None:
+    """ResNet-18's weights: the file SIGHTLINE_WEIGHTS names, or the one beside the real pictures; None without."""
+    given = os.environ.get("SIGHTLINE_WEIGHTS")
+    path = Path(given) if given else data_root() / "weights" / _WEIGHTS
+    return path if path.is_file() else None
+
+
+def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int = 0) -> Bundle:
+    """The bundle of `case`, learnt from its train/good under `folder`. Raises: InputError without pictures."""
+    data = lay_out(case.data, folder)
+    out = folder / f"{case.name.replace('/', '-')}.bundle"
+    train_bundle(
+        case.data,
+        picture_paths(data / "train" / "good"),
+        [],
+        backbone=case.backbone,
+        weights=resnet18_weights() if case.backbone == "resnet18" else None,
+        colour="auto",
+        settings=TrainSettings(motion=case.motion, input_px=case.input_px, seed=seed),
+        created_at=_CREATED_AT,
+        out=out,
+        progress=_headings(case.name, say),
+    )
+    return Bundle.open(out)
+
+
+def judge_case(case: Case, bundle: Bundle, folder: Path) -> Evaluation:
+    """What `sightline evaluate` finds on the test pictures of `case`."""
+    inspector = Inspector(bundle, backend="onnxruntime")
+    try:
+        return evaluate(inspector, lay_out(case.data, folder), lambda what, done, total: None)
+    finally:
+        inspector.close()
+
+
+def _headings(name: str, say: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """Progress that says each step once."""
+
+    def report(what: str, done: int, total: int) -> None:
+        if done == 0:
+            say(f"{name}: {what} ({total})")
+
+    return report

@@ -1,0 +1,55 @@
+"""Tables of docs/accuracy.md: sightline bench accuracy --json | python -m benchmarks.accuracy_report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+_COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "au_pro", "image_f1", "best_f1")
+
+
+def tables(result: dict[str, Any]) -> str:
+    """Markdown of one benchmark result."""
+    figures = result["figures"]
+    lines = [
+        "| set | backbone | motion | px | good/bad | image AUROC | pixel AUROC | pixel AP | AU-PRO | F1 as calibrated "
+        "| best F1 | false calls | escapes | train s |",
+        "|" + "---|" * 14,
+    ]
+    for name, row in figures["rows"].items():
+        cells = [name.split("/")[0], row["backbone"], row["motion"], row["input_px"], f"{row['n_good']}/{row['n_bad']}"]
+        cells += [_figure(row, column) for column in _COLUMNS]
+        cells += [_rate(row["false_calls_per_1000"], row["n_good"]), _rate(row["escapes_per_1000"], row["n_bad"])]
+        lines.append("| " + " | ".join(str(cell) for cell in [*cells, row["train_s"]]) + " |")
+    for name, row in figures["naive"].items():
+        cells = [name, "naive difference", "none", 256, "", *(_figure(row, c) for c in _COLUMNS[:4])]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " | | | | | |")
+    return "\n".join([*lines, "", _boards(figures["deeppcb"])])
+
+
+def _boards(boards: dict[str, Any]) -> str:
+    n = boards["n_boards"]
+    return (
+        f"DeepPCB, {n} golden templates, {boards['variations']} variations each, {boards['input_px']} px: "
+        f"{boards['n_stopped']} of {n} tested boards stopped, {boards['n_templates_stopped']} of {n} templates "
+        f"stopped, {boards['n_defects_found']} of {boards['n_defects']} defects touched, "
+        f"pixel AUROC {boards['pixel_auroc']:.3f}, AP {boards['pixel_ap']:.3f}, AU-PRO {boards['au_pro']:.3f} "
+        "(boxes as truth, means over boards)."
+    )
+
+
+def _figure(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return "-"
+    low, high = row.get(f"{name}_interval", (None, None))
+    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _rate(per_1000: float, n: int) -> str:
+    return f"{round(per_1000 * n / 1000)} of {n}"
+
+
+if __name__ == "__main__":
+    print(tables(json.load(sys.stdin)))
