@@ -14,6 +14,7 @@ from engines.align_part import Fit, Part, build_part
 from engines.align_pose import PoseFinder, build_pose_finder
 from engines.align_settings import AlignSettings
 from engines.geometry import Pose, Size, Transform, apply, compose, pose, resize_transform
+from engines.imm_start import NetworkStart
 from schemas.errors import SetupError
 from schemas.verdict import AlignmentStatus
 
@@ -24,6 +25,8 @@ Grey = NDArray[np.uint8] | NDArray[np.uint16]
 
 _FLAT_GREY = 1.5
 _SMALLEST_PX = 8
+_USUAL_SHARE = 1 / 2.5
+"""Of the residual's limit: what 99 of 100 good parts stay below (`engines.align_calibration.residual_limit`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +63,15 @@ class Aligner:
     part: Part
     mask: NDArray[np.bool_]
     """(H, W) the part's pixels on the template as given."""
+    network: NetworkStart | None = None
+    """Gives the start when the settings say so."""
 
     @classmethod
-    def build(cls, template_grey: NDArray[np.uint8], settings: AlignSettings) -> Aligner:
+    def build(cls, template_grey: NDArray[np.uint8], settings: AlignSettings, network: bytes | None = None) -> Aligner:
         """Precompute for `template_grey` (H, W) uint8 at the model's working size, and compile the kernels.
 
-        Raises: SetupError when the template is too small or blank, or its mask does not fit.
+        Args: network: the matching network (ONNX), needed when `settings.start` is `network`.
+        Raises: SetupError when the template is too small or blank, its mask does not fit, or the network is absent.
         """
         if template_grey.ndim != 2 or min(template_grey.shape) < 32:
             raise SetupError(f"template has shape {template_grey.shape}; a grey picture of at least 32x32 is needed")
@@ -80,7 +86,8 @@ class Aligner:
         grey, trust = _resize(grey, working), _resize(trust, working)
         base = smooth(grey)
         finder = None if settings.motion == "none" else build_pose_finder(base, trust, settings)
-        aligner = cls(settings, size, working, finder, build_part(base, trust), np.asarray(mask, np.bool_))
+        part, start = build_part(base, trust), _network_start(settings, network)
+        aligner = cls(settings, size, working, finder, part, np.asarray(mask, np.bool_), start)
         aligner.align(template_grey)  # compiles, or loads, the last kernels: the first frame must not wait for that
         return aligner
 
@@ -91,6 +98,8 @@ class Aligner:
         """
         if grey.ndim != 2 or min(grey.shape) < _SMALLEST_PX:
             return self._refusal((1, 1), f"the picture has shape {grey.shape}: nothing can be aligned in it")
+        if grey.dtype not in (np.uint8, np.uint16):  # a picture in floats may hold what is no number
+            return self._refusal((1, 1), f"the picture is of type {grey.dtype}: 8 or 16 bits a pixel can be aligned")
         frame_size = (grey.shape[1], grey.shape[0])
         base = smooth(_resize(grey, self.working_size))
         if grey.dtype == np.uint16:
@@ -102,10 +111,24 @@ class Aligner:
         if deviation < _FLAT_GREY:
             seen = f"grey {base.mean():.0f} of 255, spread {deviation:.1f}"
             return self._refusal(frame_size, f"the picture is blank ({seen}): no part can be seen")
-        found = self.finder.find(base)
+        found = self._from_network(self.finder, base)
+        if found is None or 1.0 - found[1].correlation > _USUAL_SHARE * self.settings.residual_limit:
+            searched = self.finder.find(base)
+            fit = None if searched is None else self.part.measure(base, searched)
+            if searched is not None and fit is not None and (found is None or fit.correlation > found[1].correlation):
+                found = searched, fit
         if found is None:
             return self._refusal(frame_size, "no pose within the capture range fits the part at all")
-        return self._judge(found, self.part.measure(base, found), frame_size)
+        return self._judge(*found, frame_size)
+
+    def _from_network(self, finder: PoseFinder, base: F32) -> tuple[Transform, Fit] | None:
+        """The pose refined from the network's start, and how it fits; None without a network.
+
+        A residual beyond what good parts show has the frame searched as well: the network is quick, the search is sure.
+        """
+        start = None if self.network is None else self.network.start(base)
+        found = None if start is None else finder.find(base, start)
+        return None if found is None else (found, self.part.measure(base, found))
 
     def _judge(self, found: Transform, fit: Fit, frame_size: Size) -> AlignmentResult:
         transform = compose(resize_transform(self.working_size, frame_size), found)
@@ -151,6 +174,14 @@ class Aligner:
     def _refusal(self, frame_size: Size, detail: str) -> AlignmentResult:
         nominal = resize_transform(self.template_size, frame_size)
         return AlignmentResult(AlignmentStatus.MISALIGNED, nominal, 0.0, 0.0, 0.0, 1.0, detail, 1.0, 0.0, 0.0)
+
+
+def _network_start(settings: AlignSettings, network: bytes | None) -> NetworkStart | None:
+    if settings.start == "search" or settings.motion == "none":
+        return None
+    if network is None:
+        raise SetupError("alignment starts from the matching network, and there is none; train the bundle again")
+    return NetworkStart.load(network, settings.pixel_aspect)
 
 
 def _resize(grey: Grey | F32, size: Size) -> F32:

@@ -52,9 +52,12 @@ class PoseFinder:
     symmetries: NDArray[np.float64]
     likeness: NDArray[np.float64]
 
-    def find(self, base: F32) -> Transform | None:
-        """The pose of the part in the smoothed frame `base` (H, W); None when no start could be refined."""
-        poses, scores = self._candidates(base, _FRAME)
+    def find(self, base: F32, start: Transform | None = None) -> Transform | None:
+        """The pose of the part in the smoothed frame `base` (H, W); None when no start could be refined.
+
+        Args: start: the one pose to refine, in place of the search's.
+        """
+        poses, scores = self._candidates(base, _FRAME, start)
         if len(poses) == 0:
             return None
         chosen = 0
@@ -73,10 +76,13 @@ class PoseFinder:
         refined: Transform = poses[0]
         return refined
 
-    def _candidates(self, base: F32, breadth: _Breadth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _candidates(
+        self, base: F32, breadth: _Breadth, start: Transform | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(k, 2, 3) refined poses in the smoothed frame `base` and their (k,) agreements, best first."""
         pictures = pyramid(base, len(self.levels))
-        poses, scores = search(self.bank, pictures[-1], breadth.n_starts), np.empty(0)
+        poses = search(self.bank, pictures[-1], breadth.n_starts) if start is None else np.array(start[None])
+        scores = np.empty(0)
         n_kept, coarsest = breadth.n_kept, len(self.levels) - 1
         for index in range(coarsest, -1, -1):
             if index == max(coarsest - 1, 0) and len(poses) and len(self.symmetries):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Motion = Literal["none", "rigid", "similarity", "affine"]
 Foreground = Literal["auto", "all"]
 Symmetry = Literal["unique", "equivalent"]
+Start = Literal["search", "network"]
 
 
 class AlignSettings(BaseModel):
@@ -23,6 +24,10 @@ class AlignSettings(BaseModel):
     max_shift_px: float = Field(default=64.0, ge=0, description="largest move of the part's middle")
     max_scale_change: float = Field(
         default=0.05, ge=0, le=0.5, description="largest change of size, similarity and affine"
+    )
+    start: Start = Field(
+        default="search",
+        description="where the refinement starts: an FFT search over turned templates, or the trained matching network",
     )
     working_size_px: int = Field(default=256, ge=64, le=2048, description="longest side at which the pose is refined")
     foreground: Foreground = Field(

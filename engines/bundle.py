@@ -8,6 +8,7 @@ fixed, so that equal contents give equal bytes. Nothing in it is ever unpacked t
     template.png     (H, W) or (H, W, 3) uint8, the golden reference at the model's input size
     foreground.png   optional (H, W) uint8: template pixels above 127 are scored, the others never
     baseline.npz     optional arrays: the golden median-gradient map
+    matcher.onnx     optional: the matching network of engines/imm_graph.py, which the alignment starts from
     report.png       optional: what training saw, for people
 """
 
@@ -36,6 +37,7 @@ MODEL = "model.onnx"
 TEMPLATE = "template.png"
 FOREGROUND = "foreground.png"
 BASELINE = "baseline.npz"
+MATCHER = "matcher.onnx"
 REPORT = "report.png"
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 4 << 20

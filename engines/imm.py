@@ -81,6 +81,20 @@ class ImmGeometry:
         return width * height * REGRESSION[-1].n_out
 
 
+def fitting_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The (width, height) nearest to `size` that a network takes; a picture resized to it is hardly distorted.
+
+    Raises: SetupError when one side is less than a quarter of the other.
+    """
+    shrink = max(1, -(-max(size) // SIDE_PX))
+    width, height = (max(1, round(side / shrink)) * shrink for side in size)
+    if min(width, height) < 16 * shrink:
+        raise SetupError(
+            f"no network fits a template of {size[0]}x{size[1]} px: one side is less than a quarter of the other"
+        )
+    return width, height
+
+
 def initial_weights(geometry: ImmGeometry, seed: int) -> Weights:
     """He-normal weights, zero biases; the last layer starts near no motion."""
     rng = np.random.default_rng(seed)

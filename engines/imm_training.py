@@ -10,6 +10,7 @@ Every step draws its frames from (seed, step), so training that was broken off g
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,8 @@ def train_imm(
         raise MissingExtra("torch", "train", "training the matching network") from exc
     geometry = ImmGeometry.of((template.shape[1], template.shape[0]))
     stock = _Stock.of(template, parts, geometry)
-    weights, moments, start = _begin(geometry, settings, checkpoint)
+    subject = _subject(template, parts, settings)
+    weights, moments, start = _begin(geometry, settings, checkpoint, subject)
     tensors = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in weights.items()}
     optimiser = torch.optim.Adam(tensors.values(), lr=settings.learning_rate)
     _restore(optimiser, tensors, moments, start)
@@ -93,7 +95,7 @@ def train_imm(
         if report is not None:
             report(step + 1, total, smooth_loss)
         if checkpoint is not None and ((step + 1) % checkpoint_steps == 0 or step + 1 == total):
-            _save(checkpoint, tensors, optimiser, step + 1)
+            _save(checkpoint, tensors, optimiser, step + 1, subject)
     return {name: value.detach().numpy().copy() for name, value in tensors.items()}
 
 
@@ -235,8 +237,16 @@ def _schedule(optimiser: Any, settings: ImmSettings, step: int) -> None:
         group["lr"] = rate if step < settings.n_steps else settings.paper_learning_rate
 
 
+def _subject(template: Grey, parts: Sequence[GoodPart], settings: ImmSettings) -> str:
+    """sha256 (hex) of everything a training depends on."""
+    digest = hashlib.sha256(repr(settings).encode() + template.tobytes())
+    for part in parts:
+        digest.update(part.picture.tobytes() + part.transform.tobytes())
+    return digest.hexdigest()
+
+
 def _begin(
-    geometry: ImmGeometry, settings: ImmSettings, checkpoint: Path | None
+    geometry: ImmGeometry, settings: ImmSettings, checkpoint: Path | None, subject: str
 ) -> tuple[Weights, dict[str, NDArray[np.float32]], int]:
     """Weights, optimiser moments and step to start from."""
     if checkpoint is None or not checkpoint.exists():
@@ -246,6 +256,10 @@ def _begin(
             arrays = {name: held[name] for name in held.files}
     except (OSError, ValueError) as exc:
         raise SetupError(f"checkpoint {checkpoint} cannot be read: {exc}; delete it to train anew") from exc
+    if "subject" not in arrays or str(arrays["subject"]) != subject:
+        raise SetupError(
+            f"checkpoint {checkpoint} is of other pictures or settings; delete it to train anew, or give those back"
+        )
     weights = {name[2:]: value for name, value in arrays.items() if name.startswith("w/")}
     check_weights(weights, geometry)
     return weights, {name: value for name, value in arrays.items() if name[:2] in ("m/", "v/")}, int(arrays["step"])
@@ -264,9 +278,9 @@ def _restore(optimiser: Any, tensors: dict[str, Any], moments: dict[str, NDArray
         }
 
 
-def _save(checkpoint: Path, tensors: dict[str, Any], optimiser: Any, step: int) -> None:
+def _save(checkpoint: Path, tensors: dict[str, Any], optimiser: Any, step: int, subject: str) -> None:
     """Write the checkpoint beside itself, then move it into place."""
-    arrays: dict[str, NDArray[Any]] = {"step": np.array(step)}
+    arrays: dict[str, NDArray[Any]] = {"step": np.array(step), "subject": np.array(subject)}
     for name, tensor in tensors.items():
         state = optimiser.state[tensor]
         arrays[f"w/{name}"] = tensor.detach().numpy()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from engines.backbone import Backbone
 from engines.backbone_resnet import load_resnet18
 from engines.backbone_student import load_student
-from engines.bundle import BASELINE, FOREGROUND, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
+from engines.bundle import BASELINE, FOREGROUND, MATCHER, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
 from engines.features import grid_size
 from engines.manifest import Calibration, Manifest, Training
 from engines.parity import measure_parity, probe_frames
@@ -55,6 +55,8 @@ class TrainingSummary(BaseModel):
     n_bad_caught: int
     n_synthetic: int
     n_synthetic_caught: int
+    n_matched: int | None = None
+    n_matched_same: int | None = None
 
     def text(self) -> str:
         """A few lines for people."""
@@ -65,6 +67,11 @@ class TrainingSummary(BaseModel):
             f"{self.bound_per_1000:.1f} are stopped (target {self.false_calls_per_1000:g}, confidence 95 %)",
         ]
         lines.append(f"{self.n_synthetic_caught} of {self.n_synthetic} synthetic defects on good parts are stopped")
+        if self.n_matched is not None:
+            lines.append(
+                f"from the matching network's start {self.n_matched_same} of {self.n_matched} good parts end at the "
+                "pose the search finds"
+            )
         if self.suspects:
             lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
         if self.n_bad:
@@ -102,6 +109,10 @@ def train_bundle(
     caught = _count_caught(bundle, bad, settings.n_threads, progress) if bad else 0
     sha256 = write_bundle(out, bundle.manifest, bundle.members)
     out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
+    if trained.matcher is not None:
+        out.with_suffix(".matcher.png").write_bytes(_png(trained.matcher.picture))
+        if settings.network_checkpoint is not None:
+            settings.network_checkpoint.unlink(missing_ok=True)
     fit = trained.calibration
     return TrainingSummary(
         bundle=str(out),
@@ -119,6 +130,8 @@ def train_bundle(
         n_bad_caught=caught,
         n_synthetic=trained.n_synthetic,
         n_synthetic_caught=trained.n_synthetic_caught,
+        n_matched=None if trained.matcher is None else trained.matcher.n_tried,
+        n_matched_same=None if trained.matcher is None else trained.matcher.n_same,
     )
 
 
@@ -157,6 +170,8 @@ def build_bundle(
         members[FOREGROUND] = _png(np.asarray(trained.foreground * 255, np.uint8))
     if len(trained.aligned) >= MIN_BASELINE_FRAMES:
         members[BASELINE] = _baseline(trained).to_bytes()
+    if trained.matcher is not None:
+        members[MATCHER] = trained.matcher.onnx
     members[REPORT] = draw_report(product, trained)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
     return gated(manifest, members, frames)

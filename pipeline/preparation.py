@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engines.align import Aligner
 from engines.align_settings import AlignSettings
-from engines.bundle import Bundle
+from engines.bundle import MATCHER, Bundle
 from engines.geometry import Transform, resize_transform, warp_to_template
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, Picture
 from pipeline.frame_edge import fill_outside
@@ -68,13 +68,17 @@ class Preparation:
         align: AlignSettings | None,
         significant_bits: int = 16,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        matcher: bytes | None = None,
     ) -> Preparation:
-        """Precompute everything the template decides; `template` of `colour` ``rgb`` is (H, W, 3)."""
+        """Precompute everything the template decides; `template` of `colour` ``rgb`` is (H, W, 3).
+
+        Args: matcher: the matching network (ONNX), where the alignment starts from it.
+        """
         wanted = 3 if colour == "rgb" else 2
         if template.ndim != wanted:
             raise ValueError(f"template has shape {template.shape}; colour {colour!r} needs {wanted} dimensions")
         grey = np.asarray(cv2.cvtColor(template, cv2.COLOR_RGB2GRAY), np.uint8) if wanted == 3 else template
-        aligner = None if align is None else Aligner.build(np.ascontiguousarray(grey), align)
+        aligner = None if align is None else Aligner.build(np.ascontiguousarray(grey), align, matcher)
         return cls(template, colour, DecodeRules(colour == "rgb", significant_bits, max_pixels), aligner)
 
     @classmethod
@@ -84,7 +88,8 @@ class Preparation:
         template = bundle.template() if manifest.colour == "rgb" else bundle.template_grey()
         if manifest.colour == "rgb" and template.ndim == 2:
             template = np.repeat(template[:, :, None], 3, axis=2)
-        return cls.build(template, manifest.colour, manifest.align, manifest.significant_bits, max_pixels)
+        bits, matcher = manifest.significant_bits, bundle.members.get(MATCHER)
+        return cls.build(template, manifest.colour, manifest.align, bits, max_pixels, matcher)
 
     @property
     def input_size_px(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from engines.manifest import ScoreSettings
 from engines.synthetic_defects import spoil_within
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
+from pipeline.matcher import Matcher, learn_matcher
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
 from schemas.errors import InputError, SetupError
@@ -45,6 +47,11 @@ class TrainSettings:
     false_calls_per_1000: float = 5.0
     seed: int = 0
     n_threads: int = 1
+    align_start: Literal["search", "network"] = "search"
+    """`network`: a matching network is trained too, which needs torch, and the alignment starts from it."""
+    network_steps: int = 1500
+    network_checkpoint: Path | None = None
+    """File that a network's training, broken off, goes on from."""
     fit: FitSettings = field(default_factory=FitSettings)
 
 
@@ -58,6 +65,7 @@ class TrainedModel:
 
     template: NDArray[np.uint8]
     align: AlignSettings | None
+    matcher: Matcher | None
     foreground: Bool | None
     score: ScoreSettings
     model: FeatureModel
@@ -80,8 +88,9 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
 
     Raises: InputError when the good parts cannot be learnt from: they do not align, or too many are unlike the rest.
     """
-    template, align = _learn_alignment(good, settings, progress)
-    preparation = Preparation.build(template, good.colour, align)
+    template, align, matcher = _learn_alignment(good, settings, progress)
+    network = None if matcher is None else matcher.onnx
+    preparation = Preparation.build(template, good.colour, align, matcher=network)
     names, aligned, refused = _align_all(good, preparation, progress)
     foreground = None
     if preparation.aligner is not None and not preparation.aligner.mask.all():
@@ -108,6 +117,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     return TrainedModel(
         template=template,
         align=align,
+        matcher=matcher,
         foreground=foreground,
         score=rig.mapper.settings,
         model=model,
@@ -127,8 +137,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
 
 def _learn_alignment(
     good: PictureSet, settings: TrainSettings, progress: Progress
-) -> tuple[NDArray[np.uint8], AlignSettings | None]:
-    """The template at the model's input size, (H, W) or (H, W, 3), and how frames are aligned to it."""
+) -> tuple[NDArray[np.uint8], AlignSettings | None, Matcher | None]:
+    """The template at the model's input size, (H, W) or (H, W, 3), how frames are aligned to it, and its network."""
     size = working_size(good.size_px, settings.input_px)
     greys = [picture.grey for picture in good.pictures]
     asked = AlignSettings(motion=settings.motion, working_size_px=max(64, *size))
@@ -145,11 +155,20 @@ def _learn_alignment(
         raise InputError(
             f"the good parts cannot be aligned: {exc}; if they lie still, train with --motion none"
         ) from exc
+    matcher = None
+    if settings.align_start == "network":
+        if align is None:
+            raise InputError("--align-start network is for parts that move; leave it out with --motion none")
+        matcher = learn_matcher(
+            chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
+            checkpoint=settings.network_checkpoint, progress=progress,
+        )  # fmt: skip
+        align = align.model_copy(update={"start": "network"})
     picture = good.pictures[chosen.index]
     if picture.colour is None:
-        return chosen.grey, align
+        return chosen.grey, align, matcher
     whole = resize_transform(size, good.size_px)
-    return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align
+    return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align, matcher
 
 
 def _align_all(

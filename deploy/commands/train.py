@@ -26,6 +26,13 @@ class MotionName(StrEnum):
     AFFINE = "affine"
 
 
+class AlignStartName(StrEnum):
+    """Where the alignment of a frame starts."""
+
+    SEARCH = "search"
+    NETWORK = "network"
+
+
 class ColourName(StrEnum):
     """Whether colour is looked at."""
 
@@ -52,6 +59,13 @@ def train(
         MotionName,
         typer.Option(help="How parts may lie: rigid is shifted and turned at any angle; none is not aligned."),
     ] = MotionName.RIGID,
+    align_start: Annotated[
+        AlignStartName,
+        typer.Option(
+            help="Where the alignment starts: search needs no training. network trains a matching network as well "
+            "(minutes, needs torch, goes on where it was broken off); the line then runs it without torch."
+        ),
+    ] = AlignStartName.SEARCH,
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
@@ -84,6 +98,8 @@ def train(
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,
         n_threads=threads,
+        align_start=align_start.value,
+        network_checkpoint=out.with_suffix(".matcher.npz") if align_start is AlignStartName.NETWORK else None,
     )
     when = datetime.now(UTC) if created_at is None else created_at.replace(tzinfo=created_at.tzinfo or UTC)
     with ConsoleProgress() as progress:

@@ -170,6 +170,14 @@ REFUSALS: dict[str, tuple[Grey, str]] = {
 }
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 120.0])
+def test_a_picture_in_floats_which_may_hold_no_numbers_is_refused(aligner: Aligner, value: float) -> None:
+    result = aligner.align(np.full((128, 128), value, np.float32))  # type: ignore[arg-type]
+    assert result.status is AlignmentStatus.MISALIGNED
+    assert "float32" in result.detail
+    assert np.isfinite(result.transform).all()
+
+
 @pytest.mark.parametrize("what", list(REFUSALS))
 def test_a_picture_that_cannot_be_aligned_is_refused_with_a_reason(aligner: Aligner, what: str) -> None:
     frame, word = REFUSALS[what]

@@ -67,6 +67,53 @@ def test_onnxruntime_and_openvino_agree_to_a_hundredth_of_a_pixel() -> None:
     assert np.abs(one[1] - other[1]).max() < 0.5
 
 
+def run_tensorrt(model: bytes, frame: Grey) -> NDArray[np.float32]:
+    """The transform (2, 3) of one frame (1, 1, H, W). Skips, saying what is missing, where TensorRT cannot run."""
+    from engines.backends.tensorrt import _Device
+
+    try:
+        device = _Device.open()
+    except SetupError as missing:
+        pytest.skip(str(missing))
+    trt, cuda = device.trt, device.cuda
+    try:
+        with device.current():
+            builder = trt.Builder(device.logger)
+            explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # implied from 10 on
+            network = builder.create_network(0 if explicit is None else 1 << int(explicit))
+            parser = trt.OnnxParser(network, device.logger)
+            assert parser.parse(model), [str(parser.get_error(k)) for k in range(parser.num_errors)]
+            config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+            config.clear_flag(trt.BuilderFlag.TF32)
+            profile.set_shape("frame", frame.shape, frame.shape, frame.shape)
+            config.add_optimization_profile(profile)
+            plan = builder.build_serialized_network(network, config)
+            engine = trt.Runtime(device.logger).deserialize_cuda_engine(plan)
+            context, stream = engine.create_execution_context(), cuda.Stream()
+            context.set_input_shape("frame", frame.shape)
+            host = {"frame": np.ascontiguousarray(frame)} | {
+                name: np.empty(tuple(context.get_tensor_shape(name)), np.float32) for name in ("transform", "aligned")
+            }
+            held = {name: cuda.mem_alloc(array.nbytes) for name, array in host.items()}
+            for name, memory in held.items():
+                context.set_tensor_address(name, int(memory))
+            cuda.memcpy_htod(held["frame"], host["frame"])
+            assert context.execute_async_v3(stream.handle)
+            stream.synchronize()
+            cuda.memcpy_dtoh(host["transform"], held["transform"])
+            return np.asarray(host["transform"][0], np.float32)
+    finally:
+        device.close()
+
+
+def test_tensorrt_agrees_with_onnxruntime_to_a_hundredth_of_a_pixel() -> None:
+    model = build_imm(template(), initial_weights(ImmGeometry.of(SIZE), 3))
+    frame = np.random.default_rng(0).integers(0, 255, (1, 1, SIZE[1], SIZE[0])).astype(np.uint8)
+    one, other = run_onnxruntime(model, frame)[0][0], run_tensorrt(model, frame)
+    corners = np.array([[0, 0, 1], [127, 0, 1], [0, 95, 1], [127, 95, 1]], np.float64).T
+    assert np.abs((one - other) @ corners).max() < 0.01
+
+
 def test_a_frame_is_placed_the_same_alone_and_in_a_batch() -> None:
     model = build_imm(template(), initial_weights(ImmGeometry.of(SIZE), 3))
     frames = np.random.default_rng(1).integers(0, 255, (3, 1, SIZE[1], SIZE[0])).astype(np.uint8)
@@ -143,6 +190,15 @@ class TestTraining:
         settings = ImmSettings(n_steps=50, n_paper_steps=0, batch=12, max_angle_deg=10.0, max_shift=0.05)
         train_imm(template(), [], settings, report=lambda step, total, loss: losses.append(loss))
         assert losses[-1] < 0.7 * losses[5]
+
+    def test_a_checkpoint_of_other_pictures_is_not_gone_on_with(self, tmp_path: Path) -> None:
+        from engines.imm_training import ImmSettings, train_imm
+
+        checkpoint = tmp_path / "imm.npz"
+        settings = ImmSettings(n_steps=1, n_paper_steps=0, batch=2)
+        train_imm(template(), [], settings, checkpoint=checkpoint)
+        with pytest.raises(SetupError, match="other pictures"):
+            train_imm(255 - template(), [], settings, checkpoint=checkpoint)
 
     def test_a_damaged_checkpoint_is_refused(self, tmp_path: Path) -> None:
         from engines.imm_training import ImmSettings, train_imm
