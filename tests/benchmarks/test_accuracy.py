@@ -69,7 +69,13 @@ def test_the_tables_show_losses_as_they_are() -> None:
     row = {"backbone": "student", "motion": "none", "input_px": 256, "n_good": 50, "n_bad": 100, "train_s": 6.1}
     row |= {"image_auroc": 0.794, "image_auroc_interval": [0.724, 0.861], "pixel_auroc": None}
     row |= {"false_calls_per_1000": 0.0, "escapes_per_1000": 970.0}
-    boards = {"n_boards": 1, "n_stopped": 1, "n_templates_stopped": 0, "n_defects": 7, "n_defects_found": 6}
+    boards: dict[str, float] = {
+        "n_boards": 1,
+        "n_stopped": 1,
+        "n_templates_stopped": 0,
+        "n_defects": 7,
+        "n_defects_found": 6,
+    }
     boards |= {"variations": 40, "input_px": 512, "pixel_auroc": 0.96, "pixel_ap": 0.45, "au_pro": 0.87}
     shown = tables({"figures": {"rows": {"tile/student/none": row}, "naive": {}, "deeppcb": boards}})
     assert "| 0.794 [0.724, 0.861] | - |" in shown
