@@ -127,7 +127,7 @@ def _root_cause(app: faust.App, settings: Settings, topics: Topics, progress: Pr
             progress=progress,
         )
     )
-    add_agent(app, topics.aligned, "root-cause", work, BatchLimits(max_records=32, depth=1), progress)
+    add_agent(app, topics.aligned, "root-cause", work, BatchLimits(max_records=32, max_wait_s=0.1, depth=1), progress)
     app.on_partitions_assigned.connect(work.forget, weak=False)
     return session.close
 
@@ -138,7 +138,7 @@ def _archive(app: faust.App, settings: Settings, topics: Topics, progress: Progr
         name: Session(settings.postgres_url, f"sightline archive {name}", progress)
         for name in ("verdicts", "reinspections", "alerts", "dead-letters", "relay", "months")
     }
-    limits = BatchLimits(max_records=200, max_wait_s=0.02, depth=1)
+    limits = BatchLimits(max_records=200, max_wait_s=0.05, depth=1)
     letters = topics.dead_letters
     live = archive_verdicts(VerdictKind.LIVE, sessions["verdicts"], outlet, letters)
     again = archive_verdicts(VerdictKind.REINSPECTION, sessions["reinspections"], outlet, letters)
