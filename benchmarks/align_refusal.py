@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -34,9 +35,11 @@ def refusals(folder: Path, n_plates: int) -> dict[str, Json]:
         settings = calibrate_alignment(template, known)
         aligner = Aligner.build(template, settings)
         others = {other: pictures[1][:20] for other, pictures in good.items() if other != name}
+        n_refused = sum(_refused(aligner, picture) for picture in unseen)
         out[name] = {
             "n_good": len(unseen),
-            "n_good_refused": sum(_refused(aligner, picture) for picture in unseen),
+            "n_good_refused": n_refused,
+            "good_refused_at_most": float(f"{upper_bound(n_refused, len(unseen)):.3g}"),
             "residual_limit": round(settings.residual_limit, 3),
             "sharpness_limit": round(settings.sharpness_limit, 3),
             "max_angle_deg": round(settings.max_angle_deg, 1),
@@ -46,6 +49,19 @@ def refusals(folder: Path, n_plates: int) -> dict[str, Json]:
             },
         }
     return out
+
+
+def upper_bound(n_hits: int, n: int, confidence: float = 0.95) -> float:
+    """The largest probability of a hit under which `n_hits` or fewer of `n` are seen 1 - `confidence` of the time.
+
+    Clopper and Pearson 1934, by bisection.
+    """
+    low, high = n_hits / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        seen = sum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(n_hits + 1))
+        low, high = (middle, high) if seen > 1 - confidence else (low, middle)
+    return high
 
 
 def good_pictures(folder: Path, n_plates: int) -> dict[str, tuple[list[Grey], list[Grey]]]:

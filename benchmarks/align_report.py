@@ -32,10 +32,11 @@ def tables(result: dict[str, Any]) -> str:
         for peer, f in p["peers"].items()
     ]
     parts += ["\n### Refusals: good parts not calibrated on, and pictures that must be refused\n"]
-    parts += ["| product | good refused | bad pictures refused |", "|---|---|---|"]
+    parts += ["| product | good refused | at most, 95% | bad pictures refused |", "|---|---|---|---|"]
     for name, found in result["figures"]["refusals"].items():
         bad = ", ".join(f"{kind} {share:.0%}" for kind, share in found["refused"].items())
-        parts.append(f"| {name} | {found['n_good_refused']} of {found['n_good']} | {bad} |")
+        least = f"{found['good_refused_at_most']:.5f}"
+        parts.append(f"| {name} | {found['n_good_refused']} of {found['n_good']} | {least} | {bad} |")
     return "\n".join(parts) + "\n"
 
 

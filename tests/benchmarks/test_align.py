@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import align
+from benchmarks.align_refusal import upper_bound
 from benchmarks.align_truth import Product, load_products
 from engines.geometry import motion
 
@@ -29,7 +30,10 @@ def test_the_demo_plate_alone_gives_every_figure(tmp_path: Path) -> None:
     assert figures["p95_px"] < 0.05
     assert figures["failure_rate"] == 0
     assert figures["missing"] == ["mvtec_screw", "deeppcb", "circuit_board"]
-    assert set(figures["products"]["plate"]["peers"]) == {"refine", "ecc", "ecc_pyramid", "orb_ransac", "log_polar"}
+    peers = set(figures["products"]["plate"]["peers"])
+    assert {"refine", "ecc", "ecc_pyramid", "orb_ransac", "log_polar"} <= peers
+    assert peers | set(figures["missing_peers"]) >= {"scikit_image", "xfeat_lighterglue"}
+    assert figures["refusals"]["plate"]["n_good_refused"] == 0
 
 
 def test_a_frame_of_known_truth_lies_where_the_truth_says() -> None:
@@ -40,6 +44,11 @@ def test_a_frame_of_known_truth_lies_where_the_truth_says() -> None:
     rows, columns = np.indices((64, 64))
     middle = np.array([(columns * frame).sum(), (rows * frame).sum()]) / frame.sum()
     np.testing.assert_allclose(middle, (70 / 2 - 0.25 + 4.25, 50 / 2 - 0.25 - 2.5), atol=0.02)
+
+
+@pytest.mark.parametrize(("n_hits", "n", "most"), [(0, 5000, 0.000599), (0, 3000, 0.000998), (1, 10, 0.394)])
+def test_the_bound_of_the_refusals_is_clopper_and_pearsons(n_hits: int, n: int, most: float) -> None:
+    assert upper_bound(n_hits, n) == pytest.approx(most, rel=2e-3)
 
 
 def test_products_whose_pictures_are_absent_are_named(tmp_path: Path) -> None:
