@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def build(pattern: str, url: str, topic: str, folder: Path) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
         stream_wait_empty=pattern == "noack_default",
+        stream_buffer_maxsize=4 if pattern == "small_buffer" else 4096,
+        consumer_max_fetch_size=8192 if pattern == "small_buffer" else 1024**2,
         broker_commit_interval=0.2,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
@@ -90,14 +93,15 @@ def build(pattern: str, url: str, topic: str, folder: Path) -> faust.App:
     elif pattern == "noack_crashing":
         app.agent(raw, **crashing)(noack)
     elif pattern == "discipline":
-        _add_discipline(app, topic)
+        _add_discipline(app, topic, check)
+    elif pattern == "small_buffer":
+        _add_discipline(app, topic, lambda offset: None, work_s=0.002)
     else:
         raise SystemExit(f"no such pattern: {pattern}")
     return app
 
 
-def _add_discipline(app: faust.App, topic: str) -> None:
-    from collections.abc import Sequence
+def _add_discipline(app: faust.App, topic: str, fault: Callable[[int], None], work_s: float = 0.0) -> None:
 
     from agents.ack import BatchLimits, Progress, Record
     from agents.app import add_agent
@@ -109,7 +113,8 @@ def _add_discipline(app: faust.App, topic: str) -> None:
 
         async def settle(self, records: Sequence[Record], prepared: None) -> None:
             for record in records:
-                check(record.origin.offset)
+                await asyncio.sleep(work_s)
+                fault(record.origin.offset)
                 processed(record.origin.offset)
 
     app.transport = Transport(app.conf.broker_consumer, app)

@@ -147,3 +147,28 @@ def test_our_discipline_keeps_the_frame_and_exits(outcomes: dict[str, Outcome]) 
     outcome = outcomes["discipline"]
     assert outcome.exit_code not in (None, 0)
     assert (outcome.committed, outcome.lost) == (BAD, set())
+
+
+def test_a_full_buffer_of_a_busy_partition_does_not_wait_for_an_idle_one(kafka_url: str) -> None:
+    """Stock Faust looks again after a second: 1000 messages through a buffer of 4 take it most of a minute."""
+    topic, n_messages = f"canary-{uuid.uuid4().hex[:6]}-small-buffer", 1000
+    admin = KafkaAdminClient(bootstrap_servers=kafka_url)
+    admin.create_topics([NewTopic(topic, 2, 1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=kafka_url, acks="all")
+    for index in range(n_messages):
+        producer.send(topic, key=b"k", value=b"%1024d" % index, partition=0)
+    producer.close()
+    worker = _start("small_buffer", kafka_url, topic)
+    assert worker.stdout is not None
+    try:
+        seconds: dict[int, float] = {}
+        for line in (each for each in worker.stdout if each.startswith("processed")):
+            seconds[int(line.split()[1])] = time.monotonic()
+            if len(seconds) == n_messages:
+                break
+    finally:
+        worker.kill()
+        worker.communicate(timeout=30)
+    assert list(seconds) == list(range(n_messages))
+    assert seconds[n_messages - 1] - seconds[0] < 30

@@ -83,4 +83,6 @@ def test_kill_minus_nine_of_workers_broker_and_database_loses_and_doubles_nothin
         killer.join()
         assert n_sent == plan.n_frames
         assert len(killer.killed) == plan.workers + plan.brokers + plan.databases
-        Ledger(line, PREFIX, tmp_path / "bundles", STATIONS).check(n_sent, timeout_s=600)
+        ledger = Ledger(line, PREFIX, tmp_path / "bundles", STATIONS)
+        ledger.check(n_sent, timeout_s=600)
+        ledger.attempts(n_sent)

@@ -35,7 +35,7 @@ class Newcomer:
     def types(self, name: str) -> str:
         """Run the README's block `name`; what it printed."""
         done = subprocess.run(
-            ["sh", "-e", "-c", block("README.md", name)],
+            ["/bin/sh", "-e", "-c", block("README.md", name)],
             cwd=self.folder,
             env=self._environment,
             capture_output=True,
