@@ -75,6 +75,30 @@ def test_wide_frames_and_long_windows_are_exact_too(dtype: type[np.unsignedinteg
             assert (rolling.twice_median() == 2 * median_of_window(frames[-w:])).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    w=st.one_of(st.sampled_from([1, 2, 30, 31, 63, 64, 65, 127, 128, 129, 254, 255]), st.integers(1, 255)),
+    beyond=st.integers(0, 30), dtype=st.sampled_from([np.uint8, np.uint16]), extreme=st.booleans(),
+    masked=st.sampled_from([0.0, 0.0, 0.1, 0.7]), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_any_width_of_frame_length_of_window_and_mask_equals_a_sort(
+    w: int, beyond: int, dtype: type[np.unsignedinteger], extreme: bool, masked: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    most, shape = int(np.iinfo(dtype).max), (4, 5)
+    rolling = RollingMedian(shape, np.dtype(dtype), w)
+    frames: list[NDArray[np.uint8]] = []
+    masks: list[NDArray[np.bool_] | None] = []
+    checked = set(rng.integers(0, w + beyond + 1, 4).tolist()) | {w - 1, w, w + beyond}
+    for number in range(w + beyond + 1):
+        levels = rng.integers(0, 2, shape) * most if extreme else rng.integers(0, most + 1, shape)
+        frames.append(levels.astype(dtype))
+        masks.append(rng.random(shape) >= masked if masked and rng.random() < 0.6 else None)
+        rolling.push(frames[-1], masks[-1])
+        if number in checked:
+            assert (rolling.twice_median() == 2 * oracle(frames[-w:], masks[-w:])).all()
+
+
 def test_frames_larger_than_a_segment_are_exact_across_its_seams() -> None:
     rng = np.random.default_rng(1)
     frames = [rng.integers(0, 256, (70, 300)).astype(np.uint8) for _ in range(9)]
