@@ -56,10 +56,18 @@ def upper_bound(n_hits: int, n: int, confidence: float = 0.95) -> float:
 
     Clopper and Pearson 1934, by bisection.
     """
+    if n_hits >= n:
+        return 1.0
     low, high = n_hits / n, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        seen = sum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(n_hits + 1))
+        seen = sum(
+            math.exp(
+                math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+                + k * math.log(max(middle, 1e-300)) + (n - k) * math.log1p(-middle)
+            )
+            for k in range(n_hits + 1)
+        )  # fmt: skip
         low, high = (middle, high) if seen > 1 - confidence else (low, middle)
     return high
 

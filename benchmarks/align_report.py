@@ -10,8 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_COLUMNS = ("p50_px", "p95_px", "p99_px", "p95_deg", "failure_rate", "silent_rate", "ms_per_frame")
-_HEADS = ("p50 px", "p95 px", "p99 px", "p95 deg", "lost (> 1 px)", "lost unrefused", "ms")
+_COLUMNS = (
+    "p50_px",
+    "p95_px",
+    "p99_px",
+    "p50_deg",
+    "p95_deg",
+    "p99_deg",
+    "failure_rate",
+    "silent_rate",
+    "ms_per_frame",
+)
+_HEADS = ("p50 px", "p95 px", "p99 px", "p50 deg", "p95 deg", "p99 deg", "lost (> 1 px)", "lost unrefused", "ms")
 
 
 def tables(result: dict[str, Any]) -> str:
