@@ -125,7 +125,7 @@ class InspectWork:
         return replace(frame, picture=content)
 
     async def _inspect(self, recipe: Recipe, frames: Sequence[Frame]) -> list[Inspected]:
-        requests = [InspectionRequest(frame.picture, frame.content_type) for frame in frames]
+        requests = [InspectionRequest(frame.picture, frame.content_type, frame.parameters) for frame in frames]
         backoff_s = 0.2
         while True:
             try:

@@ -19,6 +19,7 @@ from deploy.commands import (
     evaluate,
     history,
     inspect,
+    layout,
     migrate,
     review,
     schema,
@@ -43,6 +44,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("camera")(camera.camera)
 app.command("train")(train.train)
+app.command("layout")(layout.layout)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("worker")(worker.worker)

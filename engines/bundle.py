@@ -10,6 +10,9 @@ fixed, so that equal contents give equal bytes. Nothing in it is ever unpacked t
     baseline.npz     optional arrays: the golden median-gradient map
     matcher.onnx     optional: the matching network of engines/imm_graph.py, which the alignment starts from
     report.png       optional: what training saw, for people
+    layout.toml      optional: where machine parameters are printed (schemas/layout.py); then these too:
+    layout.png       the layout's reference picture, (H, W) uint8 of the frame's size
+    reader.onnx      (N, 20, W) uint8 lines -> log probabilities of characters (engines/reader_net.py)
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ FOREGROUND = "foreground.png"
 BASELINE = "baseline.npz"
 MATCHER = "matcher.onnx"
 REPORT = "report.png"
+LAYOUT, LAYOUT_PICTURE, READER = "layout.toml", "layout.png", "reader.onnx"
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_MEMBERS = 64

@@ -20,6 +20,8 @@ LETTERING = Path(__file__).with_name("lettering.npz")
 UNITS_PER_EM = 4096
 PHASES = 4
 """Places between two pixels at which a glyph is drawn."""
+_MOST_DRAWN = 10000
+"""Glyphs a face keeps."""
 _ASCENT, _DESCENT = 0.96, 0.26
 _OVERSAMPLING = 8
 _SHIFT = 4
@@ -57,7 +59,7 @@ class Face:
         if known is None:
             if character not in self.outlines:
                 raise ValueError(f"character {character!r} is not in the lettering; use ASCII or one of °µ±²Ω")
-            if len(self._drawn) > 20000:
+            if len(self._drawn) > _MOST_DRAWN:
                 self._drawn.clear()
             known = self._drawn[key] = _rasterise(
                 self.outlines[character], self.advances[character], size_px, phase / PHASES

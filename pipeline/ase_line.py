@@ -23,7 +23,8 @@ PRODUCT = "ase"
 BLOCK, N_DEFECTIVE = 971, 384
 HIDDEN, MIMICS = 0.05, 0.03
 """Share of defective parts that show nothing, and of good parts that look defective."""
-_KIND_STREAM, _VALUE_STREAM, _DOT_STREAM, _CAMERA_STREAM, _LOT_STREAM, _BLOCK_STREAM = range(6)
+JPEG_QUALITY = 90
+_KIND_STREAM, _VALUE_STREAM, _DOT_STREAM, _LOT_STREAM, _BLOCK_STREAM = range(5)
 
 
 class AseKind(StrEnum):
@@ -113,7 +114,7 @@ class AseLine:
         picture = self.panel.draw(values, f"DB-07  {lot_id}  {unit_id}")
         x, y, w, h = DOTS_PX
         picture[y : y + h, x : x + w] = dots
-        jpeg = self._encode(picture, index)
+        jpeg = self._encode(picture)
         decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert decoded is not None
         printed = {
@@ -137,10 +138,9 @@ class AseLine:
         looks = seen if bool(defective) != contrary else AseKind.GOOD
         return kind, not contrary, looks, severity if looks is not AseKind.GOOD else 0.0
 
-    def _encode(self, picture: NDArray[np.uint8], index: int) -> bytes:
-        """As the machine's software saves it: JPEG of quality 85 to 94."""
-        quality = int(self._rng(index, _CAMERA_STREAM).integers(85, 95))
-        done, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    def _encode(self, picture: NDArray[np.uint8]) -> bytes:
+        """As the machine's software saves it."""
+        done, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
             raise ValueError("the picture could not be encoded as JPEG")
         return encoded.tobytes()

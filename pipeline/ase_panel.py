@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.lettering import TextStyle, baseline_px, draw_text, text_size_px
+from engines.lettering import TextStyle, draw_text, text_size_px
 from pipeline.ase_dots import SIDE_PX
 from pipeline.ase_parameters import PARAMETERS, ParameterSpec
 from schemas.verdict import Box
@@ -62,6 +62,14 @@ class Panel:
         width, height = text_size_px(text, self.style.text)
         return left, top, width, height
 
+    def name_left_px(self, name: str) -> int:
+        """Left edge of a printed name."""
+        return self._place(next(spec for spec in PARAMETERS if spec.name == name))[0]
+
+    def unit_left_px(self, name: str) -> int:
+        """Left edge of a unit that has its own column."""
+        return self.name_left_px(name) + round(13.7 * self.style.size_px)
+
     def _print_value(self, picture: NDArray[np.uint8], spec: ParameterSpec, text: str) -> None:
         left, top = self._value_place(spec, text)
         colour = _COLOURS[spec.group]
@@ -99,8 +107,7 @@ class Panel:
             left, top = self._place(spec)
             _print(picture, f"{spec.name}{self.style.separator}", self.style.text, left, top, _GREY)
             if spec.unit and not self.style.running:
-                unit_left = left + round(13.7 * self.style.size_px)
-                _print(picture, spec.unit, self.style.text, unit_left, top, _GREY)
+                _print(picture, spec.unit, self.style.text, self.unit_left_px(spec.name), top, _GREY)
         return picture
 
 
@@ -112,10 +119,3 @@ def _print(
     window = picture[top : top + ink.shape[0], left : left + ink.shape[1]]
     ink = ink[: window.shape[0], : window.shape[1], None]
     window[:] = np.round(window + ink * (np.array(colour, np.float32) - window)).astype(np.uint8)
-
-
-def digit_height_px(style: PanelStyle) -> float:
-    """Height of a digit."""
-    ink = draw_text("0", style.text)
-    rows = np.flatnonzero(ink.max(axis=1) > 0.5)
-    return float(rows[-1] - rows[0] + 1) if rows.size else float(baseline_px(style.text))

@@ -7,8 +7,8 @@ the frames beside it, the time, or who asks.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +22,13 @@ from engines.geometry import Transform
 from pipeline.decision import RecipeRules, decide
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, decode
 from pipeline.defects import find_defects
+from pipeline.field_reader import FieldReader, FieldsRead, digital_fields
 from pipeline.overlay import heat_map_png
 from pipeline.preparation import Placed, Preparation, Prepared
 from pipeline.score_map import UNSCORED, ScoreMapper, scored_pixels
 from schemas.errors import DeadLetterReason, PoisonFrame
-from schemas.verdict import Alignment, Box, Defect, Outcome, Reason
+from schemas.frame import Parameter
+from schemas.verdict import Alignment, Box, Defect, FieldReading, Outcome, Reason
 
 __all__ = ["Inspection", "InspectionRequest", "Inspector", "RecipeRules", "Refusal"]
 HeatMaps = Literal["suspect", "all", "none"]
@@ -35,10 +37,11 @@ HeatMaps = Literal["suspect", "all", "none"]
 
 @dataclass(frozen=True, slots=True)
 class InspectionRequest:
-    """One picture as the camera encoded it."""
+    """One picture as the camera encoded it, and machine parameters that are known digitally."""
 
     picture: bytes
     content_type: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +50,8 @@ class Inspection:
 
     `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 (NaN: not scored) on the template, `score_map`
     (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px.
-    `localise_ms` is the frame's share of its batch.
+    `localise_ms` is the frame's share of its batch. `fields`: machine parameters, printed or digital; `read_ms` None
+    when none were looked for.
     """
 
     outcome: Outcome
@@ -65,6 +69,8 @@ class Inspection:
     decode_ms: float
     align_ms: float
     localise_ms: float
+    fields: tuple[FieldReading, ...] = ()
+    read_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class _Measured:
     frame_size_px: tuple[int, int]
     decode_ms: float
     align_ms: float
+    read: FieldsRead
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +122,7 @@ class Inspector:
         self.bundle = bundle
         self._preparation = Preparation.of_bundle(bundle, max_pixels)
         self._foreground = bundle.foreground()
+        self._fields = FieldReader.of_bundle(bundle, n_threads)
         self._engine = load_engine(bundle, backend, n_threads, cache_dir)
         width, height = bundle.manifest.input_size_px
         grid = self._engine.infer(np.zeros((1, 3, height, width), np.uint8))
@@ -163,7 +171,12 @@ class Inspector:
             picture = decode(request.picture, request.content_type, self._preparation.decode_rules)
         except PoisonFrame as poison:
             return Refusal(poison.reason, poison.detail)
-        decoded = _Measured(picture.size_px, _ms_since(start), 0.0)
+        decode_ms = _ms_since(start)
+        if self._fields is None:
+            read = digital_fields(request.parameters)
+        else:
+            read = self._fields.read(picture.grey, request.parameters)
+        decoded = _Measured(picture.size_px, decode_ms, 0.0, read)
         expected = self.bundle.manifest.frame_size_px
         if picture.size_px != expected:
             detail = "frame is {}x{} px, the recipe's bundle expects {}x{}".format(*picture.size_px, *expected)
@@ -208,6 +221,9 @@ class Inspector:
         if score == UNSCORED:
             return self._unscorable(frame, recipe)
         outcome, reason = decide(score, recipe.thresholds)
+        detail = ""
+        if outcome is Outcome.PASS and frame.at.read.too_few:
+            outcome, reason, detail = Outcome.REVIEW, Reason.FIELDS_UNREADABLE, frame.at.read.detail
         defects: tuple[Defect, ...] = ()
         if outcome is not Outcome.PASS:
             defects = find_defects(
@@ -221,10 +237,10 @@ class Inspector:
         if heat_maps == "all" or (heat_maps == "suspect" and outcome is not Outcome.PASS):
             heat_map = heat_map_png(frame.prepared.grey, score_map, recipe.thresholds)
         return Inspection(
-            outcome, reason, "", score, defects, frame.alignment, frame.prepared.grey,
+            outcome, reason, detail, score, defects, frame.alignment, frame.prepared.grey,
             self._mapper.masked(grid, scored), score_map,
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
-            share_ms + _ms_since(start),
+            share_ms + _ms_since(start), frame.at.read.readings(), frame.at.read.read_ms,
         )  # fmt: skip
 
     def _unscorable(self, frame: _Ready, recipe: RecipeRules) -> Inspection:
@@ -261,6 +277,7 @@ def _uninspected(reason: Reason, detail: str, placed: Placed | None, at: _Measur
     return Inspection(
         Outcome.UNINSPECTED, reason, detail, None, (), placed.alignment if placed else Alignment(), None, None, None,
         placed.transform if placed else None, at.frame_size_px, None, at.decode_ms, at.align_ms, 0.0,
+        at.read.readings(), at.read.read_ms,
     )  # fmt: skip
 
 

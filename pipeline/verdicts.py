@@ -9,7 +9,7 @@ from datetime import datetime
 from pipeline.inspection import Inspection
 from schemas.frame import Frame
 from schemas.recipe import Recipe
-from schemas.verdict import Alignment, Outcome, Provenance, Reason, TimingMs, Verdict, verdict_id
+from schemas.verdict import Alignment, FieldReading, Outcome, Provenance, Reason, TimingMs, Verdict, verdict_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class DecidedBy:
 
 def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: Inspection, by: DecidedBy) -> Verdict:
     """The verdict on an inspected frame; evidence references are added once they are stored."""
-    took_ms = inspection.decode_ms + inspection.align_ms + inspection.localise_ms
+    took_ms = inspection.decode_ms + (inspection.read_ms or 0.0) + inspection.align_ms + inspection.localise_ms
     total_ms = (by.queue_ms or 0.0) + took_ms
     return _verdict(
         frame,
@@ -39,11 +39,13 @@ def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: In
         thresholds=recipe.thresholds,
         defects=tuple(inspection.defects),
         alignment=inspection.alignment,
+        fields=inspection.fields,
         timing_ms=TimingMs(
             queue=by.queue_ms,
             decode=inspection.decode_ms,
             align=inspection.align_ms,
             localise=inspection.localise_ms,
+            read=inspection.read_ms,
             total=total_ms,
         ),
         late=_is_late(frame, recipe, by.decided_at),
@@ -89,6 +91,7 @@ def _verdict(
     thresholds: object,
     timing_ms: TimingMs,
     defects: tuple[object, ...] = (),
+    fields: tuple[FieldReading, ...] = (),
     alignment: Alignment | None = None,
     late: bool = False,
 ) -> Verdict:
@@ -114,6 +117,7 @@ def _verdict(
             "score": score,
             "thresholds": thresholds,
             "defects": defects,
+            "fields": fields,
             "alignment": alignment or Alignment(),
             "provenance": Provenance(
                 bundle_sha256=bundle,

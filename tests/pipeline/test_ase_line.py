@@ -72,7 +72,7 @@ def test_a_defect_in_the_parameters_alone_leaves_the_dots_as_they_were() -> None
     line, other = AseLine(9), AseLine(9, hidden=0.5)
     index = next(i for i in range(BLOCK) if line._draw_kind(i)[2] is AseKind.PARAMETERS)
     good_dots = draw_good_dots(line, index)
-    assert np.abs(line.sample(index).dots.astype(int) - good_dots).mean() < 4
+    assert np.abs(line.sample(index).dots.astype(int) - good_dots).mean() < 6
     assert other.sample(index).kind is line.sample(index).kind
 
 
