@@ -53,7 +53,7 @@ def load_resnet18(weights: Path | None) -> Backbone:
 def _torchvision_weights() -> dict[str, NDArray[np.float32]]:
     """torchvision's ResNet18_Weights.IMAGENET1K_V1 (downloaded by torchvision), batch norm folded."""
     try:
-        from torchvision.models import ResNet18_Weights, resnet18  # type: ignore[import-not-found,unused-ignore]
+        from torchvision.models import ResNet18_Weights, resnet18  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as exc:
         raise MissingExtra("torchvision", "train", "--backbone resnet18 without --weights FILE") from exc
     state = {
