@@ -12,7 +12,7 @@ _TWINS = str.maketrans({"μ": "µ", "I": "l", "|": "l", "C": "c", "O": "o", "P":
                         "W": "w", "X": "x", "Z": "z", "Ω": "Ω", "º": "°"})  # fmt: skip
 """Letters that print alike at any size but their own, and signs with two code points."""
 _SIGNS = str.maketrans("μ−–—º", "µ---°")
-_OVERFLOW = re.compile(r"(ov(e?r)?|ol|over|overflow|under|inf|[<>].*|\*+|#+)", re.IGNORECASE)
+_OVERFLOW = re.compile(r"([o0]v(e?r)?|[o0]l|[o0]ver|[o0]verfl[o0]w|under|inf|[<>].*|\*+|#+)", re.IGNORECASE)
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:([.,])(\d*))?")
 
 
@@ -31,15 +31,17 @@ def parse_field(text: str, field: LayoutField) -> ParsedText:
     read, or out_of_range (with its value; without one when the machine shows an overflow), missing (nothing, or a
     word where the number belongs), mismatch (another unit), abstained (a number of another format).
     """
-    if not text:
-        return ParsedText(FieldStatus.MISSING, detail="nothing is printed")
-    if _OVERFLOW.fullmatch(text):
+    wanted = fold_unit(field.unit.replace(" ", ""))
+    shown = text[: len(text) - len(wanted)] if wanted and fold_unit(text).endswith(wanted) else text
+    if not shown:
+        return ParsedText(FieldStatus.MISSING, detail="nothing is printed" if not text else "only a unit is printed")
+    if _OVERFLOW.fullmatch(shown):
         return ParsedText(FieldStatus.OUT_OF_RANGE, detail=f"the machine shows {text!r}, an overflow")
     number = _NUMBER.match(text)
     if number is None:
         return ParsedText(FieldStatus.MISSING, detail=f"{text!r} is no number")
     unit = text[number.end() :]
-    if fold_unit(unit) != fold_unit(field.unit.replace(" ", "")):
+    if fold_unit(unit) != wanted:
         return _wrong_unit(text, unit, field)
     return _parse_number(number, field)
 

@@ -74,7 +74,7 @@ class Layout(_Record):
     frame_size_px: tuple[int, int]
     picture: str = Field(default="layout.png", description="the reference picture, beside this file")
     part_px: Box | None = Field(default=None, description="where the part itself is shown; absent: everywhere")
-    least_confidence: float = Field(default=0.98, ge=0, le=1, description="below it a reading is abstained")
+    least_confidence: float = Field(default=0.9, ge=0, le=1, description="below it a reading is abstained")
     least_read: float = Field(default=0.5, ge=0, le=1, description="share of fields below which a pass is reviewed")
     fields: tuple[LayoutField, ...] = Field(min_length=1, validation_alias="field", serialization_alias="field")
     relations: tuple[Relation, ...] = Field(default=(), validation_alias="relation", serialization_alias="relation")

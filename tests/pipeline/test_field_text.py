@@ -34,6 +34,8 @@ def test_a_number_of_the_right_format_and_unit_is_read(text: str, value: float) 
         ("", FieldStatus.MISSING, "nothing"),
         ("---", FieldStatus.MISSING, "no number"),
         ("N/A", FieldStatus.MISSING, "no number"),
+        ("gf", FieldStatus.MISSING, "only a unit"),
+        ("OVRgf", FieldStatus.OUT_OF_RANGE, "overflow"),
         ("OVR", FieldStatus.OUT_OF_RANGE, "overflow"),
         ("OL", FieldStatus.OUT_OF_RANGE, "overflow"),
         ("****", FieldStatus.OUT_OF_RANGE, "overflow"),
