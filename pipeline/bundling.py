@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from engines.manifest import Calibration, Manifest, Training
 from engines.parity import measure_parity, probe_frames
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.calibration import CalibrationFit
+from pipeline.field_members import FieldMembers
 from pipeline.folder_inspection import count_stopped
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
 from pipeline.inspection import Inspector
@@ -92,22 +94,27 @@ def train_bundle(
     out: Path,
     progress: Progress,
     variations: int = 0,
+    fields: FieldMembers | None = None,
 ) -> TrainingSummary:
     """Train on the pictures at `good`, write the bundle to `out`.
 
     Args: bad: pictures of defective parts; how many are stopped is reported, nothing is fitted to them.
         variations: learn also from so many variations of each good picture (see pipeline/variations.py); then one
-            golden part is enough.
+            golden part is enough. fields: where machine parameters are printed; only the part is scored then.
     Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
     """
     pictures = load_good_parts(good, colour, least=1 if variations else LEAST_GOOD)
     if variations:
         pictures = with_variations(pictures, variations, settings.seed)
+    if fields is not None:
+        fields.check(product, pictures.size_px)
+        settings = replace(settings, part_px=fields.layout.part_px)
     features = load_backbone(backbone, weights)
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
     caught = _count_caught(bundle, bad, settings.n_threads, progress) if bad else 0
-    sha256 = write_bundle(out, bundle.manifest, bundle.members)
+    carried = fields.members() if fields is not None else {}
+    sha256 = write_bundle(out, bundle.manifest, {**bundle.members, **carried})
     out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
     if trained.matcher is not None:
         out.with_suffix(".matcher.png").write_bytes(_png(trained.matcher.picture))
