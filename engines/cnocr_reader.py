@@ -81,18 +81,17 @@ class CnOcrReader:
 
     def read(self, line: NDArray[np.uint8]) -> tuple[str, float]:
         """Text and score of one line, (H, W) grey or (H, W, 3) RGB uint8. Raises: EngineFault when CnOCR fails."""
-        try:
-            answer = self._ocr.ocr_for_single_line(line)
-        except Exception as exc:
-            raise EngineFault(f"CnOCR failed on a line of shape {line.shape}: {exc}") from exc
-        return str(answer["text"]), float(answer["score"])
+        return self.read_many([line])[0]
 
     def read_many(self, lines: Sequence[NDArray[np.uint8]]) -> list[tuple[str, float]]:
-        """`read` for several lines in one call, as fast as CnOCR can."""
+        """`read` for several lines in one call. Raises: EngineFault when CnOCR fails."""
+        colour = [line if line.ndim == 3 else np.repeat(line[:, :, None], 3, axis=2) for line in lines]
         try:
-            answers = self._ocr.ocr_for_single_lines(list(lines))
+            answers = self._ocr.ocr_for_single_lines(colour)
         except Exception as exc:
             raise EngineFault(f"CnOCR failed on {len(lines)} lines: {exc}") from exc
+        if len(answers) != len(lines):  # it logs an error of its own and answers nothing
+            raise EngineFault(f"CnOCR answered {len(answers)} of {len(lines)} lines; its log says why")
         return [(str(each["text"]), float(each["score"])) for each in answers]
 
 
