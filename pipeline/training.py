@@ -26,6 +26,7 @@ from pipeline.matcher import Matcher, learn_matcher
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
 from schemas.errors import InputError, SetupError
+from schemas.verdict import Box
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -53,6 +54,8 @@ class TrainSettings:
     network_checkpoint: Path | None = None
     """File that a network's training, broken off, goes on from."""
     fit: FitSettings = field(default_factory=FitSettings)
+    part_px: Box | None = None
+    """Where frames show the part; nothing else is scored. None: everywhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +95,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network)
     names, aligned, refused = _align_all(good, preparation, progress)
-    foreground = None
-    if preparation.aligner is not None and not preparation.aligner.mask.all():
-        foreground = preparation.aligner.mask
+    foreground = _foreground(preparation, settings.part_px, good.size_px)
     rig = _Rig.build(backbone, preparation.input_size_px, foreground, settings)
     cells = np.stack([rig.cells(each.valid) for each in aligned])
     projection = rig.learn_projection(aligned, cells, progress)
@@ -133,6 +134,20 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         refused=tuple(refused),
         suspects=tuple(names[i] for i in np.flatnonzero(suspect)),
     )
+
+
+def _foreground(preparation: Preparation, part_px: Box | None, frame_size_px: tuple[int, int]) -> Bool | None:
+    """(H, W) bool, where the template is scored: where alignment sees the part, within `part_px` of the frame."""
+    mask = None if preparation.aligner is None or preparation.aligner.mask.all() else preparation.aligner.mask
+    if part_px is None:
+        return mask
+    (width, height), (frame_width, frame_height) = preparation.input_size_px, frame_size_px
+    x, y, w, h = part_px
+    rows = slice(round(y * height / frame_height), round((y + h) * height / frame_height))
+    columns = slice(round(x * width / frame_width), round((x + w) * width / frame_width))
+    part = np.zeros((height, width), np.bool_)
+    part[rows, columns] = True if mask is None else mask[rows, columns]
+    return part
 
 
 def _learn_alignment(

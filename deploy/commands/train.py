@@ -77,6 +77,10 @@ def train(
         int, typer.Option(min=0, help="Learn also from so many variations of each good picture: 40 for a golden board.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed and pictures give the same bundle.")] = 0,
+    fields: Annotated[
+        Path | None,
+        typer.Option(help="Layout of printed machine parameters, from `sightline layout`: read on the line."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
     created_at: Annotated[
         datetime | None, typer.Option(help="Time written into the bundle (UTC); now when absent.")
@@ -89,6 +93,7 @@ def train(
     """
     from deploy.commands.progress import ConsoleProgress
     from pipeline.bundling import train_bundle
+    from pipeline.field_members import FieldMembers
     from pipeline.good_parts import picture_paths
     from pipeline.training import TrainSettings
 
@@ -115,5 +120,6 @@ def train(
             out=out,
             progress=progress,
             variations=variations,
+            fields=None if fields is None else FieldMembers.open(fields),
         )
     typer.echo(summary.model_dump_json() if json else summary.text())
