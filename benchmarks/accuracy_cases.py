@@ -14,7 +14,7 @@ from pipeline.bundling import train_bundle
 from pipeline.evaluation import Evaluation, evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
-from pipeline.training import Motion, TrainSettings
+from pipeline.train_settings import Motion, TrainSettings
 
 _WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
 _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,19 +5,23 @@ A level is a tensor whose features the feature model mixes; all levels are broug
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
+from engines.quantise import Range, Ranges, add_rounded_bias, add_rounded_kernel, add_rounding, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_RANGE_SHARE = 0.9999
+"""Activations beyond this quantile of a picture are clipped in int8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,16 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """A spec with its weights."""
+    """A spec with its weights. `ranges`: of every layer's output, by name (see `quantised`); None: float32."""
 
     spec: BackboneSpec
     weights: Weights
+    ranges: Ranges | None = None
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of its convolutions."""
+        return "f32" if self.ranges is None else "int8"
 
 
 def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
@@ -77,19 +87,50 @@ def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[
 
     Returns: level name -> tensor name, each at its own stride.
     """
+    names = _add_layers(graph, backbone, picture)
+    return {level.name: names[level.name] for level in backbone.spec.levels}
+
+
+def quantised(backbone: Backbone, pictures: Sequence[NDArray[np.uint8]]) -> Backbone:
+    """`backbone` on 8 bits, its ranges measured on `pictures` (3, H, W) uint8 RGB of one size."""
+    graph = GraphBuilder()
+    plain = replace(backbone, ranges=None)
+    names = _add_layers(graph, plain, "picture")
+    outputs: dict[str, tuple[str, list[int | str]]] = {
+        name: (tensor, ["n", f"c_{name}", f"h_{name}", f"w_{name}"]) for name, tensor in names.items()
+    }
+    shape: list[int | str] = ["n", 3, *pictures[0].shape[1:]]
+    model = graph.build({"picture": (onnx.TensorProto.UINT8, shape)}, outputs)
+    return replace(plain, ranges=measure_ranges(model, list(outputs), pictures, _RANGE_SHARE))
+
+
+def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
+    """Layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
     names = {"input": _add_normalisation(graph, picture)}
     for layer in backbone.spec.layers:
-        source = names[layer.source]
+        source, span = names[layer.source], _range(backbone, layer.source)
         if isinstance(layer, MaxPool):
             value = graph.add("MaxPool", [source], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         else:
-            value = _add_conv(graph, layer, backbone.weights, source)
+            value = _add_conv(graph, layer, backbone.weights, source, span)
             if layer.residual is not None:
+                before = f"{layer.output}.sum"
+                names[before] = value = _rounded(graph, backbone, before, value)
                 value = graph.add("Add", [value, names[layer.residual]])
             if layer.relu:
                 value = graph.add("Relu", [value])
-        names[layer.output] = value
-    return {level.name: names[level.name] for level in backbone.spec.levels}
+        names[layer.output] = _rounded(graph, backbone, layer.output, value)
+    return names
+
+
+def _range(backbone: Backbone, name: str) -> Range | None:
+    """The range of tensor `name`; None for the picture itself, and in float32."""
+    return None if backbone.ranges is None or name == "input" else backbone.ranges[name]
+
+
+def _rounded(graph: GraphBuilder, backbone: Backbone, name: str, tensor: str) -> str:
+    span = _range(backbone, name)
+    return tensor if span is None else add_rounding(graph, tensor, span)
 
 
 def to_grid(graph: GraphBuilder, tensor: str, stride_px: int) -> str:
@@ -132,13 +173,17 @@ def _add_normalisation(graph: GraphBuilder, picture: str) -> str:
     return graph.add("Add", [value, graph.constant(offset.reshape(1, 3, 1, 1).astype(np.float32))])
 
 
-def _add_conv(graph: GraphBuilder, layer: Conv, weights: Weights, source: str) -> str:
+def _add_conv(graph: GraphBuilder, layer: Conv, weights: Weights, source: str, span: Range | None) -> str:
+    """One convolution; `span`: the range of its input when that is on 8 bits, and so shall the weights be."""
     half = layer.kernel // 2
     settings: dict[str, Any] = {
         "kernel_shape": [layer.kernel] * 2,
         "strides": [layer.stride] * 2,
         "pads": [half] * 4,
     }
-    kernel = graph.constant(weights[f"{layer.weights}.weight"].astype(np.float32))
-    bias = graph.constant(weights[f"{layer.weights}.bias"].astype(np.float32))
-    return graph.add("Conv", [source, kernel, bias], **settings)
+    kernel = weights[f"{layer.weights}.weight"].astype(np.float32)
+    bias = weights[f"{layer.weights}.bias"].astype(np.float32)
+    if span is None:
+        return graph.add("Conv", [source, graph.constant(kernel), graph.constant(bias)], **settings)
+    rounded = [add_rounded_kernel(graph, kernel), add_rounded_bias(graph, bias, kernel, span)]
+    return graph.add("Conv", [source, *rounded], **settings)

@@ -36,7 +36,8 @@ def student_spec() -> BackboneSpec:
         Conv("stage16b", "inner16b", "stage16b", 3, residual="stage16a"),
         Conv("coarse", "stage16b", "coarse", 1, relu=False),
     )
-    return BackboneSpec("student", layers, (Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16)))
+    levels = (Level("stage4", 32, 4), Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16))
+    return BackboneSpec("student", layers, levels)
 
 
 def student_shapes() -> dict[str, tuple[int, int, int, int]]:

@@ -28,13 +28,15 @@ class FitSettings:
 
     `dimensions` kept of the features; `shrinkage` of a place's variances towards the pooled ones; `centres` a
     place, at most a third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean
-    than this multiple of the median distance are left out, so that a few bad ones do no harm.
+    than this multiple of the median distance are left out, so that a few bad ones do no harm. `power` of a frame's own
+    level that its distances are divided by: 0 judges them as they are, 1 by how they stand out alone.
     """
 
-    dimensions: int = 112
+    dimensions: int = 144
     shrinkage: float = 0.6
     centres: int = 24
     outlier_ratio: float = 3.0
+    power: float = 0.5
 
 
 class Scatter:
@@ -111,6 +113,7 @@ def fit_model(
         np.ascontiguousarray(chosen_mean),
         np.ascontiguousarray(chosen_weight),
         centres,
+        settings.power,
     )
 
 

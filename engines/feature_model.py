@@ -1,9 +1,11 @@
 """The feature model: several centres a place, distances in units of what good parts vary; one ONNX graph.
 
 A picture's mixed features f (C channels a grid place, stride 8) are projected, z = V f (d channels). At each
-scored place p the score is ``min_k |w_p * (z_p - mean_p) - c_pk| / scale``: w_p the reciprocal spread of good parts
-there, c_pk the K centres of that place. Places that are not scored score 0.
-Source: feature MAP as the target, 004 §2.2; several centres and the distance's units are ours (docs/accuracy.md).
+scored place p the distance is ``D_p = min_k |w_p * (z_p - mean_p) - c_pk|``: w_p the reciprocal spread of good parts
+there, c_pk the K centres of that place. Its score is ``D_p / level^power / scale``, where the frame's own level is the
+lower quartile of its distances (`least_level` or more): a frame that is restless all over, by its light or its surface,
+has to differ by more to stand out. Places that are not scored score 0.
+Source: feature MAP as the target, 004 §2.2; centres, units of distance and level are ours (docs/accuracy.md).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from engines.features import CompactFeatures, add_mixed_features
 from engines.onnx_graph import GraphBuilder
 
 Float = NDArray[np.float32]
+LEVEL_SHARE = 0.25
 GRID_ORIGIN_PX = 0.0
 """Template pixel of the centre of grid cell 0 (see backbone.to_grid)."""
 
@@ -28,7 +31,8 @@ class FeatureModel:
     """A fitted model for a grid (h, w), scoring P of its places.
 
     `projection` (d, C); `places` (P,) int64 flat indices into the grid, ascending; `mean`, `weight` (P, d);
-    `centres` (P, K, d) in units of weighted features. `scale`: what a typical good part scores before division.
+    `centres` (P, K, d) in units of weighted features. `power` of the frame's level and `least_level`, see above;
+    `scale`: what a typical good part scores before division.
     """
 
     projection: Float
@@ -37,24 +41,48 @@ class FeatureModel:
     mean: Float
     weight: Float
     centres: Float
+    power: float = 0.0
+    least_level: float = 1e-3
     scale: float = 1.0
 
-    def scaled(self, scale: float) -> FeatureModel:
-        """The same model with another `scale`."""
-        return replace(self, scale=scale)
+    def scaled(self, scale: float, least_level: float = 1e-3) -> FeatureModel:
+        """The same model with another `scale` and `least_level`."""
+        return replace(self, scale=scale, least_level=least_level)
+
+    @property
+    def n_below(self) -> int:
+        """How many places lie at or below the frame's level."""
+        return max(1, round(LEVEL_SHARE * len(self.places)))
+
+    def levels(self, distances: Float) -> Float:
+        """(N,) level of each frame from its `distances` (N, P)."""
+        if not len(self.places):
+            return np.ones(len(distances), np.float32)
+        return np.partition(distances, self.n_below - 1, axis=1)[:, self.n_below - 1]
 
     def score(self, projected: CompactFeatures) -> Float:
         """(N, h, w) scores of projected features (N, d, h, w), any float type; the numpy twin of the exported graph."""
+        return self.graded(self.distances(projected))
+
+    def graded(self, distances: Float) -> Float:
+        """(N, h, w) scores from `distances` (N, P)."""
+        scores = np.zeros((len(distances), self.grid[0] * self.grid[1]), np.float32)
+        level = np.maximum(self.levels(distances), np.float32(self.least_level))
+        scores[:, self.places] = distances / (level[:, None] ** np.float32(self.power) * np.float32(self.scale))
+        return scores.reshape(len(scores), *self.grid)
+
+    def distances(self, projected: CompactFeatures) -> Float:
+        """(N, P) distances of projected features (N, d, h, w), any float type, to the nearest centre of each place."""
         n, d = projected.shape[:2]
-        scores = np.zeros((n, self.grid[0] * self.grid[1]), np.float32)
+        found = np.zeros((n, len(self.places)), np.float32)
         half_squares = np.square(self.centres).sum(2)[:, None] / 2
         for start in range(0, n, 16):
-            z = projected[start : start + 16].reshape(-1, d, scores.shape[1])[:, :, self.places]
+            z = projected[start : start + 16].reshape(-1, d, self.grid[0] * self.grid[1])[:, :, self.places]
             y = (z.transpose(2, 0, 1).astype(np.float32) - self.mean[:, None]) * self.weight[:, None]
             nearest = (y @ self.centres.transpose(0, 2, 1) - half_squares).max(2)
             squares = np.maximum(np.square(y).sum(2) - 2 * nearest, 0)
-            scores[start : start + 16, self.places] = (np.sqrt(squares) / self.scale).T
-        return scores.reshape(n, *self.grid)
+            found[start : start + 16] = np.sqrt(squares).T
+        return found
 
     def export(self, backbone: Backbone, size_px: tuple[int, int]) -> bytes:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
@@ -66,8 +94,8 @@ class FeatureModel:
         if not everywhere:
             z = graph.add("Gather", [z, graph.constant(self.places)], axis=2)
         y = graph.add("Sub", [z, graph.constant(np.ascontiguousarray(self.mean.T[None]))])
-        y = graph.add("Mul", [y, graph.constant(np.ascontiguousarray(self.weight.T[None] / np.float32(self.scale)))])
-        flat = graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])])
+        y = graph.add("Mul", [y, graph.constant(np.ascontiguousarray(self.weight.T[None]))])
+        flat = self._add_grading(graph, graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])]))
         if not everywhere:
             flat = self._add_spread(graph, flat)
         scores = graph.add("Reshape", [flat, graph.constant(np.array([0, 1, rows, columns], np.int64))])
@@ -79,7 +107,7 @@ class FeatureModel:
 
     def _add_squares(self, graph: GraphBuilder, y: str) -> str:
         """(N, 1, P) squared distance of `y` (N, d, P) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""
-        centres = (self.centres / np.float32(self.scale)).astype(np.float16)
+        centres = self.centres.astype(np.float16)
         own = graph.add("ReduceSum", [graph.add("Mul", [y, y]), graph.constant(np.array([1], np.int64))], keepdims=1)
         by_place = graph.add("Transpose", [y], perm=[2, 0, 1])
         table = graph.constant(np.ascontiguousarray(centres.transpose(0, 2, 1)))
@@ -89,6 +117,18 @@ class FeatureModel:
         nearest = graph.add("ReduceMax", [nearest], axes=[2], keepdims=1)
         nearest = graph.add("Transpose", [nearest], perm=[1, 2, 0])
         return graph.add("Sub", [own, graph.add("Add", [nearest, nearest])])
+
+    def _add_grading(self, graph: GraphBuilder, distances: str) -> str:
+        """(N, 1, P) scores from `distances` (N, 1, P): see `graded`."""
+        if self.power == 0 or not len(self.places):
+            return graph.add("Mul", [distances, graph.constant(np.array(1 / self.scale, np.float32))])
+        lowest, _ = graph.add_two("TopK", [distances, graph.constant(np.array([self.n_below], np.int64))], largest=0)
+        level = graph.add("ReduceMax", [lowest], axes=[2], keepdims=1)
+        level = graph.add("Max", [level, graph.constant(np.array(self.least_level, np.float32))])
+        level = graph.add("Pow", [level, graph.constant(np.array(self.power, np.float32))])
+        return graph.add(
+            "Div", [distances, graph.add("Mul", [level, graph.constant(np.array(self.scale, np.float32))])]
+        )
 
     def _add_spread(self, graph: GraphBuilder, flat: str) -> str:
         """(N, 1, P) to (N, 1, h * w), 0 where a place is not scored."""

@@ -26,10 +26,17 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
+    def add_two(self, op: str, inputs: list[str], **attributes: Any) -> tuple[str, str]:
+        """Append one node of kind `op` that has two outputs; returns their names."""
+        name = f"{op.lower()}_{len(self._nodes)}"
+        names = (name, f"{name}_b")
+        self._nodes.append(helper.make_node(op, inputs, list(names), name=name, **attributes))
+        return names
+
     def constant(self, value: NDArray[Any]) -> str:
         """Append a constant; returns its tensor name."""
         name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def build(

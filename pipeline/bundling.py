@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -18,14 +17,14 @@ from engines.backbone_resnet import load_resnet18
 from engines.backbone_student import load_student
 from engines.bundle import BASELINE, FOREGROUND, MATCHER, MODEL, REPORT, TEMPLATE, Bundle, bundle_bytes, write_bundle
 from engines.features import grid_size
-from engines.manifest import Calibration, Manifest, Training
+from engines.manifest import Manifest
 from engines.parity import measure_parity, probe_frames
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
-from pipeline.calibration import CalibrationFit
 from pipeline.field_members import FieldMembers
 from pipeline.folder_inspection import count_stopped
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
 from pipeline.inspection import Inspector
+from pipeline.provenance import manifest_of
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
 from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
@@ -34,7 +33,6 @@ from schemas.errors import InputError, SetupError
 
 _BASELINE_FRAMES = 500
 _PARITY_FRAMES = 8
-_METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 95 %"
 
 
 class TrainingSummary(BaseModel):
@@ -171,7 +169,7 @@ def build_bundle(
 
     Raises: SetupError when a backend of this machine disagrees with the reference: the bundle must not be used.
     """
-    manifest = _manifest(product, good, trained, settings, backbone, created_at)
+    manifest = manifest_of(product, good, trained, settings, backbone, created_at)
     members = {MODEL: trained.onnx, TEMPLATE: _png(trained.template)}
     if trained.foreground is not None:
         members[FOREGROUND] = _png(np.asarray(trained.foreground * 255, np.uint8))
@@ -217,71 +215,6 @@ def _baseline(trained: TrainedModel) -> Baseline:
         hits=trained.hits[: len(commissioned)],
         valid=[each.valid for each in commissioned],
         foreground=trained.foreground,
-    )
-
-
-def _manifest(
-    product: str,
-    good: PictureSet,
-    trained: TrainedModel,
-    settings: TrainSettings,
-    backbone: str,
-    created_at: datetime,
-) -> Manifest:
-    fit = trained.calibration
-    height, width = trained.template.shape[:2]
-    return Manifest(
-        product=product,
-        created_at=created_at,
-        version=version("sightline"),
-        input_size_px=(width, height),
-        frame_size_px=good.size_px,
-        colour=good.colour,
-        align=trained.align,
-        score=trained.score,
-        thresholds=fit.thresholds,
-        cell_threshold=trained.cell_threshold,
-        backbone=backbone,
-        calibration=calibration_record(
-            fit, trained.scores, None if trained.align is None else trained.align.residual_limit, _METHOD
-        ),
-        training=Training(
-            n_good=len(trained.used),
-            seed=settings.seed,
-            version=version("sightline"),
-            pictures_sha256=good.sha256,
-            figures={
-                "dimensions": settings.fit.dimensions,
-                "shrinkage": settings.fit.shrinkage,
-                "centres": settings.fit.centres,
-                "outlier_ratio": settings.fit.outlier_ratio,
-                "synthetic_defects": trained.n_synthetic,
-                "synthetic_defects_caught": trained.n_synthetic_caught,
-                "refused": [f"{name}: {why}" for name, why in trained.refused],
-                "suspects": list(trained.suspects),
-            },
-        ),
-    )
-
-
-def calibration_record(
-    fit: CalibrationFit, scores: NDArray[np.float64], residual_limit: float | None, method: str
-) -> Calibration:
-    """What the manifest says about a calibration on good parts with these frame scores."""
-    return Calibration(
-        n_good=fit.n_scores,
-        false_calls_per_1000=fit.target_per_1000,
-        score_median=float(np.median(scores)),
-        score_spread=float(np.std(scores)),
-        residual_limit=residual_limit,
-        method=method,
-        figures={
-            "expected_per_1000": fit.expected_per_1000,
-            "bound_per_1000": fit.bound_per_1000,
-            "tail_start": fit.tail.start,
-            "tail_scale": fit.tail.scale,
-            "tail_shape": fit.tail.shape,
-        },
     )
 
 

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from engines.bundle import Bundle
 from engines.manifest import Calibration
-from pipeline.bundling import calibration_record, gated
+from pipeline.bundling import gated
 from pipeline.calibration import calibrate_thresholds, outliers
 from pipeline.folder_inspection import Progress, inspect_files
 from pipeline.good_parts import pictures_sha256
 from pipeline.inspection import Inspector, RecipeRules
+from pipeline.provenance import calibration_record
 from schemas.errors import InputError
 
 _METHOD = "generalised Pareto tail of good parts apart from training, upper bound of 95 %"

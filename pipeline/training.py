@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_calibration import calibrate_alignment
 from engines.align_settings import AlignSettings
-from engines.align_template import choose_template
-from engines.backbone import Backbone
-from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
+from engines.backbone import Backbone, quantised
+from engines.feature_fit import Scatter, fit_model, fit_projection
 from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Float
 from engines.features import FeatureExtractor, grid_size
-from engines.geometry import resize_transform, warp_to_template, working_size
 from engines.manifest import ScoreSettings
 from engines.synthetic_defects import spoil_within
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
-from pipeline.matcher import Matcher, learn_matcher
+from pipeline.matcher import Matcher
+from pipeline.placing import Progress, align_all, learn_alignment
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
-from schemas.errors import InputError, SetupError
+from pipeline.train_settings import TrainSettings
+from schemas.errors import InputError
 from schemas.verdict import Box
 
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total)."""
-Motion = Literal["none", "rigid", "similarity", "affine"]
+__all__ = ["Progress", "TrainSettings", "TrainedModel", "train_model"]
 Bool = NDArray[np.bool_]
 
 _PROJECTION_PICTURES = 96
+_RANGE_PICTURES = 32
+_LEAST_LEVEL_SHARE = 0.5
 _N_FOLDS = 5
 _N_SYNTHETIC = 40
-_MOST_REFUSED = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """What a person may choose; the defaults are those measured in docs/accuracy.md."""
-
-    motion: Motion = "rigid"
-    input_px: int = 256
-    false_calls_per_1000: float = 5.0
-    seed: int = 0
-    n_threads: int = 1
-    align_start: Literal["search", "network"] = "search"
-    """`network`: a matching network is trained too, which needs torch, and the alignment starts from it."""
-    network_steps: int = 1500
-    network_checkpoint: Path | None = None
-    """File that a network's training, broken off, goes on from."""
-    fit: FitSettings = field(default_factory=FitSettings)
-    part_px: Box | None = None
-    """Where frames show the part; nothing else is scored. None: everywhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +49,7 @@ class TrainedModel:
     foreground: Bool | None
     score: ScoreSettings
     model: FeatureModel
+    precision: str
     onnx: bytes
     calibration: CalibrationFit
     cell_threshold: float
@@ -91,16 +69,20 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
 
     Raises: InputError when the good parts cannot be learnt from: they do not align, or too many are unlike the rest.
     """
-    template, align, matcher = _learn_alignment(good, settings, progress)
+    template, align, matcher = learn_alignment(good, settings, progress)
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network)
-    names, aligned, refused = _align_all(good, preparation, progress)
+    names, aligned, refused = align_all(good, preparation, progress)
     foreground = _foreground(preparation, settings.part_px, good.size_px)
+    if settings.precision == "int8":
+        progress("rounding to 8 bits", 0, 1)
+        backbone = quantised(backbone, [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]])
+        progress("rounding to 8 bits", 1, 1)
     rig = _Rig.build(backbone, preparation.input_size_px, foreground, settings)
     cells = np.stack([rig.cells(each.valid) for each in aligned])
     projection = rig.learn_projection(aligned, cells, progress)
     projected = rig.project(aligned, projection, progress)
-    grids = rig.held_out_grids(projection, projected, cells, progress)
+    grids, levels = rig.held_out_grids(projection, projected, cells, progress)
     scores = rig.frame_scores(grids, aligned)
     scale = float(np.median(scores))
     grids, scores = grids / np.float32(scale), scores / scale
@@ -111,7 +93,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
             f"{int(suspect.sum())} of {len(names)} good parts look unlike the rest (e.g. {named}): "
             "the good set is contaminated or mixes products; look at them and take out what is not good"
         )
-    model = fit_model(projection, projected, cells, settings.fit, settings.seed).scaled(scale)
+    model = fit_model(projection, projected, cells, settings.fit, settings.seed)
+    model = model.scaled(scale, _LEAST_LEVEL_SHARE * float(np.median(levels)))
     level = cell_threshold(grids[~suspect], cells[~suspect])
     calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
     n_synthetic, n_caught = rig.catch_synthetic(model, aligned, calibration.thresholds.review, progress)
@@ -122,6 +105,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         foreground=foreground,
         score=rig.mapper.settings,
         model=model,
+        precision=backbone.precision,
         onnx=model.export(backbone, preparation.input_size_px),
         calibration=calibration,
         n_synthetic=n_synthetic,
@@ -150,63 +134,6 @@ def _foreground(preparation: Preparation, part_px: Box | None, frame_size_px: tu
     return part
 
 
-def _learn_alignment(
-    good: PictureSet, settings: TrainSettings, progress: Progress
-) -> tuple[NDArray[np.uint8], AlignSettings | None, Matcher | None]:
-    """The template at the model's input size, (H, W) or (H, W, 3), how frames are aligned to it, and its network."""
-    size = working_size(good.size_px, settings.input_px)
-    greys = [picture.grey for picture in good.pictures]
-    asked = AlignSettings(motion=settings.motion, working_size_px=max(64, *size))
-    try:
-        chosen = choose_template(
-            greys, size, asked, seed=settings.seed, report=lambda done, total: progress("template", done, total)
-        )
-        align = None
-        if settings.motion != "none":
-            align = calibrate_alignment(
-                chosen.grey, greys, asked, report=lambda done, total: progress("alignment", done, total)
-            )
-    except SetupError as exc:
-        raise InputError(
-            f"the good parts cannot be aligned: {exc}; if they lie still, train with --motion none"
-        ) from exc
-    matcher = None
-    if settings.align_start == "network":
-        if align is None:
-            raise InputError("--align-start network is for parts that move; leave it out with --motion none")
-        matcher = learn_matcher(
-            chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
-            checkpoint=settings.network_checkpoint, progress=progress,
-        )  # fmt: skip
-        align = align.model_copy(update={"start": "network"})
-    picture = good.pictures[chosen.index]
-    if picture.colour is None:
-        return chosen.grey, align, matcher
-    whole = resize_transform(size, good.size_px)
-    return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align, matcher
-
-
-def _align_all(
-    good: PictureSet, preparation: Preparation, progress: Progress
-) -> tuple[list[str], list[Prepared], list[tuple[str, str]]]:
-    names, aligned, refused = [], [], []
-    for done, (name, picture) in enumerate(zip(good.names, good.pictures, strict=True)):
-        progress("aligning", done, len(good.names))
-        placed, prepared = preparation.prepare(picture)
-        if prepared is None:
-            refused.append((name, placed.detail))
-        else:
-            names.append(name)
-            aligned.append(prepared)
-    progress("aligning", len(good.names), len(good.names))
-    if len(refused) > _MOST_REFUSED * len(good.names):
-        raise InputError(
-            f"{len(refused)} of {len(good.names)} good parts cannot be aligned, e.g. {refused[0][0]}: {refused[0][1]}; "
-            "take out what is not this product, or train with --motion none if parts lie still"
-        )
-    return names, aligned, refused
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rig:
     """What every step of one training shares."""
@@ -221,7 +148,7 @@ class _Rig:
     def build(
         cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
     ) -> _Rig:
-        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 64, border_px=2)
+        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 96, border_px=2)
         return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
 
     def scored(self, valid: Bool | None) -> Bool | None:
@@ -260,16 +187,18 @@ class _Rig:
 
     def held_out_grids(
         self, projection: Float, projected: NDArray[np.float16], cells: Bool, progress: Progress
-    ) -> NDArray[np.float32]:
-        """(N, h, w) score grids, each picture's by a model fitted to the other folds."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(N, h, w) score grids and (N,) levels, each picture's by a model fitted to the other folds."""
+        levels = np.zeros(len(projected), np.float32)
         grids = np.zeros((len(projected), *projected.shape[2:]), np.float32)
         for done, held in enumerate(_folds(len(projected), self.settings.seed)):
             progress("calibrating", done, _N_FOLDS)
             rest = np.setdiff1d(np.arange(len(projected)), held)
             model = fit_model(projection, projected[rest], cells[rest], self.settings.fit, self.settings.seed)
-            grids[held] = model.score(projected[held])
+            distances = model.distances(projected[held])
+            grids[held], levels[held] = model.graded(distances), model.levels(distances)
         progress("calibrating", _N_FOLDS, _N_FOLDS)
-        return grids
+        return grids, levels
 
     def frame_scores(self, grids: NDArray[np.float32], aligned: Sequence[Prepared]) -> NDArray[np.float64]:
         """(N,) frame scores, as the line computes them."""

@@ -33,6 +33,13 @@ class AlignStartName(StrEnum):
     NETWORK = "network"
 
 
+class PrecisionName(StrEnum):
+    """Arithmetic of the backbone."""
+
+    INT8 = "int8"
+    F32 = "f32"
+
+
 class ColourName(StrEnum):
     """Whether colour is looked at."""
 
@@ -66,6 +73,10 @@ def train(
             "(minutes, needs torch, goes on where it was broken off); the line then runs it without torch."
         ),
     ] = AlignStartName.SEARCH,
+    precision: Annotated[
+        PrecisionName,
+        typer.Option(help="int8: the backbone on 8 bits, fastest on CPUs. f32: for TensorRT and OpenVINO."),
+    ] = PrecisionName.INT8,
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
@@ -99,6 +110,7 @@ def train(
 
     settings = TrainSettings(
         motion=motion.value,
+        precision=precision.value,
         input_px=input_px,
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,

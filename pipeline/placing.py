@@ -1,0 +1,83 @@
+"""Placing good parts: the template they are brought onto, how they are aligned to it, and which cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.align_calibration import calibrate_alignment
+from engines.align_settings import AlignSettings
+from engines.align_template import choose_template
+from engines.geometry import resize_transform, warp_to_template, working_size
+from pipeline.good_parts import PictureSet
+from pipeline.matcher import Matcher, learn_matcher
+from pipeline.preparation import Preparation, Prepared
+from pipeline.train_settings import TrainSettings
+from schemas.errors import InputError, SetupError
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, done, total)."""
+_MOST_REFUSED = 0.2
+
+
+def learn_alignment(
+    good: PictureSet, settings: TrainSettings, progress: Progress
+) -> tuple[NDArray[np.uint8], AlignSettings | None, Matcher | None]:
+    """The template at the model's input size, (H, W) or (H, W, 3), how frames are aligned to it, and its network."""
+    size = working_size(good.size_px, settings.input_px)
+    greys = [picture.grey for picture in good.pictures]
+    asked = AlignSettings(motion=settings.motion, working_size_px=max(64, *size))
+    try:
+        chosen = choose_template(
+            greys, size, asked, seed=settings.seed, report=lambda done, total: progress("template", done, total)
+        )
+        align = None
+        if settings.motion != "none":
+            align = calibrate_alignment(
+                chosen.grey, greys, asked, report=lambda done, total: progress("alignment", done, total)
+            )
+    except SetupError as exc:
+        raise InputError(
+            f"the good parts cannot be aligned: {exc}; if they lie still, train with --motion none"
+        ) from exc
+    matcher = None
+    if settings.align_start == "network":
+        if align is None:
+            raise InputError("--align-start network is for parts that move; leave it out with --motion none")
+        matcher = learn_matcher(
+            chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
+            checkpoint=settings.network_checkpoint, progress=progress,
+        )  # fmt: skip
+        align = align.model_copy(update={"start": "network"})
+    picture = good.pictures[chosen.index]
+    if picture.colour is None:
+        return chosen.grey, align, matcher
+    whole = resize_transform(size, good.size_px)
+    return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align, matcher
+
+
+def align_all(
+    good: PictureSet, preparation: Preparation, progress: Progress
+) -> tuple[list[str], list[Prepared], list[tuple[str, str]]]:
+    """The parts that align, prepared, with their names; and those refused, with the reason.
+
+    Raises: InputError when more than a fifth of them are.
+    """
+    names, aligned, refused = [], [], []
+    for done, (name, picture) in enumerate(zip(good.names, good.pictures, strict=True)):
+        progress("aligning", done, len(good.names))
+        placed, prepared = preparation.prepare(picture)
+        if prepared is None:
+            refused.append((name, placed.detail))
+        else:
+            names.append(name)
+            aligned.append(prepared)
+    progress("aligning", len(good.names), len(good.names))
+    if len(refused) > _MOST_REFUSED * len(good.names):
+        raise InputError(
+            f"{len(refused)} of {len(good.names)} good parts cannot be aligned, e.g. {refused[0][0]}: {refused[0][1]}; "
+            "take out what is not this product, or train with --motion none if parts lie still"
+        )
+    return names, aligned, refused

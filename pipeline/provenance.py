@@ -1,0 +1,83 @@
+"""What a bundle says about where it comes from: its manifest, and the record of a calibration."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.manifest import Calibration, Manifest, Training
+from pipeline.calibration import CalibrationFit
+from pipeline.good_parts import PictureSet
+from pipeline.training import TrainedModel, TrainSettings
+
+_METHOD = "generalised Pareto tail of held-out good parts (5 folds), upper bound of 95 %"
+
+
+def manifest_of(
+    product: str,
+    good: PictureSet,
+    trained: TrainedModel,
+    settings: TrainSettings,
+    backbone: str,
+    created_at: datetime,
+) -> Manifest:
+    """The manifest of a bundle of `trained`, without members and parity."""
+    fit = trained.calibration
+    height, width = trained.template.shape[:2]
+    return Manifest(
+        product=product,
+        created_at=created_at,
+        version=version("sightline"),
+        input_size_px=(width, height),
+        frame_size_px=good.size_px,
+        colour=good.colour,
+        align=trained.align,
+        score=trained.score,
+        thresholds=fit.thresholds,
+        cell_threshold=trained.cell_threshold,
+        backbone=backbone,
+        precision=trained.precision,
+        calibration=calibration_record(
+            fit, trained.scores, None if trained.align is None else trained.align.residual_limit, _METHOD
+        ),
+        training=Training(
+            n_good=len(trained.used),
+            seed=settings.seed,
+            version=version("sightline"),
+            pictures_sha256=good.sha256,
+            figures={
+                "dimensions": settings.fit.dimensions,
+                "shrinkage": settings.fit.shrinkage,
+                "centres": settings.fit.centres,
+                "outlier_ratio": settings.fit.outlier_ratio,
+                "synthetic_defects": trained.n_synthetic,
+                "synthetic_defects_caught": trained.n_synthetic_caught,
+                "refused": [f"{name}: {why}" for name, why in trained.refused],
+                "suspects": list(trained.suspects),
+            },
+        ),
+    )
+
+
+def calibration_record(
+    fit: CalibrationFit, scores: NDArray[np.float64], residual_limit: float | None, method: str
+) -> Calibration:
+    """What the manifest says about a calibration on good parts with these frame scores."""
+    return Calibration(
+        n_good=fit.n_scores,
+        false_calls_per_1000=fit.target_per_1000,
+        score_median=float(np.median(scores)),
+        score_spread=float(np.std(scores)),
+        residual_limit=residual_limit,
+        method=method,
+        figures={
+            "expected_per_1000": fit.expected_per_1000,
+            "bound_per_1000": fit.bound_per_1000,
+            "tail_start": fit.tail.start,
+            "tail_scale": fit.tail.scale,
+            "tail_shape": fit.tail.shape,
+        },
+    )

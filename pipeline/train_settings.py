@@ -1,0 +1,33 @@
+"""What a person may choose about a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from engines.feature_fit import FitSettings
+from schemas.verdict import Box
+
+Motion = Literal["none", "rigid", "similarity", "affine"]
+Precision = Literal["f32", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a person may choose; the defaults are those measured in docs/accuracy.md."""
+
+    motion: Motion = "rigid"
+    precision: Precision = "int8"
+    input_px: int = 256
+    false_calls_per_1000: float = 5.0
+    seed: int = 0
+    n_threads: int = 1
+    align_start: Literal["search", "network"] = "search"
+    """`network`: a matching network is trained too, which needs torch, and the alignment starts from it."""
+    network_steps: int = 1500
+    network_checkpoint: Path | None = None
+    """File that a network's training, broken off, goes on from."""
+    fit: FitSettings = field(default_factory=FitSettings)
+    part_px: Box | None = None
+    """Where frames show the part; nothing else is scored. None: everywhere."""
