@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.align_foreground import template_trust
-from engines.align_levels import smooth
+from engines.align_levels import edges, smooth
 from engines.align_part import Fit, Part, build_part
 from engines.align_pose import PoseFinder, build_pose_finder
 from engines.align_settings import AlignSettings
@@ -85,7 +85,7 @@ class Aligner:
         working = (round(size[0] / shrink), round(size[1] / shrink))
         grey, trust = _resize(grey, working), _resize(trust, working)
         base = smooth(grey)
-        finder = None if settings.motion == "none" else build_pose_finder(base, trust, settings)
+        finder = None if settings.motion == "none" else build_pose_finder(_view(base, settings), trust, settings)
         part, start = build_part(base, trust), _network_start(settings, network)
         aligner = cls(settings, size, working, finder, part, np.asarray(mask, np.bool_), start)
         aligner.align(template_grey)  # compiles, or loads, the last kernels: the first frame must not wait for that
@@ -111,9 +111,10 @@ class Aligner:
         if deviation < _FLAT_GREY:
             seen = f"grey {base.mean():.0f} of 255, spread {deviation:.1f}"
             return self._refusal(frame_size, f"the picture is blank ({seen}): no part can be seen")
-        found = self._from_network(self.finder, base)
+        view = _view(base, self.settings)
+        found = self._from_network(self.finder, base, view)
         if found is None or 1.0 - found[1].correlation > _USUAL_SHARE * self.settings.residual_limit:
-            searched = self.finder.find(base)
+            searched = self.finder.find(view)
             fit = None if searched is None else self.part.measure(base, searched)
             if searched is not None and fit is not None and (found is None or fit.correlation > found[1].correlation):
                 found = searched, fit
@@ -121,13 +122,13 @@ class Aligner:
             return self._refusal(frame_size, "no pose within the capture range fits the part at all")
         return self._judge(*found, frame_size)
 
-    def _from_network(self, finder: PoseFinder, base: F32) -> tuple[Transform, Fit] | None:
+    def _from_network(self, finder: PoseFinder, base: F32, view: F32) -> tuple[Transform, Fit] | None:
         """The pose refined from the network's start, and how it fits; None without a network.
 
         A residual beyond what good parts show has the frame searched as well: the network is quick, the search is sure.
         """
         start = None if self.network is None else self.network.start(base)
-        found = None if start is None else finder.find(base, start)
+        found = None if start is None else finder.find(view, start)
         return None if found is None else (found, self.part.measure(base, found))
 
     def _judge(self, found: Transform, fit: Fit, frame_size: Size) -> AlignmentResult:
@@ -174,6 +175,11 @@ class Aligner:
     def _refusal(self, frame_size: Size, detail: str) -> AlignmentResult:
         nominal = resize_transform(self.template_size, frame_size)
         return AlignmentResult(AlignmentStatus.MISALIGNED, nominal, 0.0, 0.0, 0.0, 1.0, detail, 1.0, 0.0, 0.0)
+
+
+def _view(base: F32, settings: AlignSettings) -> F32:
+    """What of the smoothed picture `base` (H, W) is brought into register."""
+    return edges(base) if settings.image == "edges" else base
 
 
 def _network_start(settings: AlignSettings, network: bytes | None) -> NetworkStart | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.align_refine import refine_all
 from engines.align_settings import AlignSettings, Motion
 from engines.geometry import Size
+from engines.kernel import kernel
 
 F32 = NDArray[np.float32]
 
@@ -21,6 +22,10 @@ _MOST_PIXELS = (16384, 4096, 2048)
 
 _BLUR = np.array([0.0295, 0.2354, 0.4702, 0.2354, 0.0295], np.float32)  # Gaussian, 0.85 px
 _SLACK_PX = 0.8
+_EDGE_GREY = 32.0
+"""Grey levels that a slope of one grey level a pixel becomes."""
+_HALF = 0.5**0.5
+"""A central difference spans two pixels, and the root is taken of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,29 @@ def smooth(grey: NDArray[np.uint8] | NDArray[np.uint16] | F32) -> F32:
     of it away. Blurring more would lose to noise what it gains.
     """
     return np.asarray(cv2.sepFilter2D(grey, cv2.CV_32F, _BLUR, _BLUR, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def edges(base: F32) -> F32:
+    """(H, W) float32 the root of the gradient's length in the smoothed picture `base`, as grey levels.
+
+    An outline is there whichever side of it is lit; the root keeps a highlight from drowning the rest.
+    """
+    out = np.empty_like(base)
+    _outline(np.ascontiguousarray(base), out)
+    return out
+
+
+@kernel
+def _outline(base: F32, out: F32) -> None:
+    """By central differences; the outermost pixels are as their neighbours."""
+    height, width = base.shape
+    for y in range(1, height - 1):
+        above, row, below, to = base[y - 1], base[y], base[y + 1], out[y]
+        for x in range(1, width - 1):
+            dx, dy = row[x + 1] - row[x - 1], below[x] - above[x]
+            to[x] = np.float32(_EDGE_GREY * _HALF) * np.sqrt(np.sqrt(dx * dx + dy * dy))
+        to[0], to[width - 1] = to[1], to[width - 2]
+    out[0], out[height - 1] = out[1], out[height - 2]
 
 
 def halve(grey: F32) -> F32:

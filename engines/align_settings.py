@@ -10,6 +10,7 @@ Motion = Literal["none", "rigid", "similarity", "affine"]
 Foreground = Literal["auto", "all"]
 Symmetry = Literal["unique", "equivalent"]
 Start = Literal["search", "network"]
+Image = Literal["grey", "edges"]
 
 
 class AlignSettings(BaseModel):
@@ -28,6 +29,11 @@ class AlignSettings(BaseModel):
     start: Start = Field(
         default="search",
         description="where the refinement starts: an FFT search over turned templates, or the trained matching network",
+    )
+    image: Image = Field(
+        default="grey",
+        description="what is brought into register: grey levels, or outlines, for parts that light strikes differently "
+        "from part to part or as they turn",
     )
     working_size_px: int = Field(default=256, ge=64, le=2048, description="longest side at which the pose is refined")
     foreground: Foreground = Field(
