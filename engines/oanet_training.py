@@ -1,0 +1,283 @@
+"""Training of OANet: both branches and their alignment first, then refinement and the head that fuses. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.backbone import Backbone
+from engines.mask_learning import drop_fields
+from engines.oanet import ALIGNED, HIDDEN, REFINED, Oanet, initial_arrays
+from engines.oanet_branches import N_STAGES
+from engines.oanet_lessons import CLEAN, N_LEARNT, N_TURNS, N_VERSIONS, Lessons, Progress
+from engines.oanet_torch import (
+    LearntBackbone,
+    alignment_loss,
+    embed,
+    external_stages,
+    fused_logit,
+    image_stages,
+    single_logit,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+_PART = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OanetSettings:
+    """How to train; rate, decay and epochs as in the paper. `alignment`: weight of the alignment loss.
+
+    `fields`: False trains the image branch alone. `masks`: mask learning. `refine_epochs`: of the last head alone.
+    """
+
+    n_epochs: int = 30
+    refine_epochs: int = 30
+    batch: int = 32
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    alignment: float = 0.1
+    fields: bool = True
+    masks: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Probabilities (n,) of a defect: image alone, fields alone, both before and after refinement; (n, E) embedding."""
+
+    image: NDArray[np.float64]
+    external: NDArray[np.float64]
+    aligned: NDArray[np.float64]
+    fused: NDArray[np.float64]
+    embedding: NDArray[np.float64]
+
+
+@dataclass(slots=True, eq=False)
+class OanetTrainer:
+    """A network in training on the parts `train` of `lessons`."""
+
+    lessons: Lessons
+    settings: OanetSettings
+    tensors: dict[str, Any] = field(default_factory=dict)
+    backbone: LearntBackbone | None = None
+
+    def train(self, train: NDArray[np.int64], progress: Progress | None = None) -> None:
+        """Both branches, then principal components and the head behind them."""
+        import torch
+
+        self._begin(train)
+        rng = np.random.default_rng([self.settings.seed, 1])
+        parameters = [*self.tensors.values(), *(self.backbone.parameters() if self.backbone else [])]
+        learn = [each for each in parameters if each.requires_grad]
+        optimiser = torch.optim.SGD(
+            learn, self.settings.learning_rate, self.settings.momentum, weight_decay=self.settings.weight_decay
+        )
+        n_steps = self.settings.n_epochs * -(-len(train) // self.settings.batch)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(n_steps, 1))
+        for epoch in range(self.settings.n_epochs):
+            order = rng.permutation(train)
+            for begin in range(0, len(order), self.settings.batch):
+                optimiser.zero_grad()
+                loss = self._loss(order[begin : begin + self.settings.batch], rng)
+                torch.autograd.backward([loss])
+                torch.nn.utils.clip_grad_norm_(learn, 5.0)
+                optimiser.step()
+                schedule.step()
+            if progress is not None:
+                progress("epochs", epoch + 1, self.settings.n_epochs)
+        if self.backbone is not None:
+            self.backbone.train(False)
+        if self.settings.fields:
+            self._refine(train, rng)
+
+    def predict(self, parts: NDArray[np.int64], fields: NDArray[np.float64], version: int = CLEAN) -> Predictions:
+        """What it says of `parts` in a version of their pictures, with `fields` (n, F), NaN where missing."""
+        import torch
+
+        found: list[tuple[torch.Tensor, ...]] = []
+        with torch.no_grad():
+            for begin in range(0, len(parts), _PART):
+                here = slice(begin, begin + _PART)
+                image = self._image(parts[here], version)
+                external = external_stages(self.tensors, *tensors_of(fields[here]))
+                embedding = embed(self.tensors, image)
+                logits = (
+                    single_logit(self.tensors, "image", image),
+                    single_logit(self.tensors, "external", external),
+                    _plain(self.tensors, image, external),
+                    fused_logit(self.tensors, embedding, external),
+                )
+                found.append((*(each.sigmoid() for each in logits), embedding))
+        return Predictions(*(torch.cat(each).double().numpy() for each in zip(*found, strict=True)))
+
+    def network(self) -> Oanet:
+        """As it is exported, batch norm folded."""
+        branch = self.lessons.branch
+        weights = self.backbone.folded() if self.backbone is not None else branch.weights
+        assert weights is not None
+        arrays = {name: value.detach().numpy().astype(np.float32) for name, value in self.tensors.items()
+                  if not name.startswith("plain")}  # fmt: skip
+        return Oanet(
+            branch.name,
+            Backbone(branch.spec, weights),
+            arrays,
+            self.lessons.side_px,
+            self.lessons.fields.shape[1],
+            self.backbone is None,
+        )
+
+    def _begin(self, train: NDArray[np.int64]) -> None:
+        import torch
+
+        spec, fields = self.lessons.branch.spec, self.lessons.fields
+        kept = self.lessons.branch.weights is not None
+        arrays = initial_arrays(spec, fields.shape[1], self.lessons.side_px, kept, self.settings.seed)
+        rng = np.random.default_rng([self.settings.seed, 2])
+        wide = 2 * ALIGNED
+        arrays |= {
+            "plain_joint.weight": rng.normal(0, np.sqrt(2 / wide), (HIDDEN, wide)).astype(np.float32),
+            "plain_joint.bias": np.zeros(HIDDEN, np.float32),
+            "plain.weight": rng.normal(0, np.sqrt(1 / HIDDEN), (1, HIDDEN)).astype(np.float32),
+            "plain.bias": np.zeros(1, np.float32),
+        }
+        arrays["fields.mean"], arrays["fields.scale"] = standard_of(fields[train])
+        arrays |= self._places(train) if kept else {}
+        arrays["usual"] = self.lessons.usual
+        self.tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        for name, value in self.tensors.items():
+            value.requires_grad_(not name.startswith(("usual", "fields.", "refine", "place")))
+        if not kept:
+            self.backbone = LearntBackbone(spec, self.settings.seed)
+
+    def _places(self, train: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        """What good parts show at each place of each stage, and one over how much that varies."""
+        good = train[~self.lessons.defective[train]]
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for k in range(N_STAGES):
+            total = square = np.zeros(self.lessons.maps[k].shape[1:])
+            for version in range(N_TURNS):
+                level = self.lessons.maps[k][good * N_VERSIONS + version].float()
+                total, square = total + level.mean(0).numpy(), square + level.square().mean(0).numpy()
+            mean = total / N_TURNS
+            spread = np.sqrt(np.maximum(square / N_TURNS - mean**2, 0))
+            arrays[f"place{k}.mean"] = mean.astype(np.float32)
+            arrays[f"place{k}.scale"] = (1 / np.maximum(spread, 0.02 * spread.mean() + 1e-6)).astype(np.float32)
+        return arrays
+
+    def _image(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> list[torch.Tensor]:
+        seen = self.lessons.images(parts, version)
+        return image_stages(self.tensors, seen if self.backbone is None else self.backbone.maps(seen))
+
+    def _loss(self, parts: NDArray[np.int64], rng: np.random.Generator) -> torch.Tensor:
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits as entropy
+
+        truth = torch.from_numpy(self.lessons.defective[parts].astype(np.float32))
+        image = self._image(parts, self._versions(len(parts), rng))
+        loss = entropy(single_logit(self.tensors, "image", image), truth)
+        if not self.settings.fields:
+            return loss
+        external = external_stages(self.tensors, *tensors_of(self._dropped(parts, rng)))
+        loss = loss + entropy(single_logit(self.tensors, "external", external), truth)
+        loss = loss + entropy(_plain(self.tensors, image, external), truth)
+        return loss + self.settings.alignment * alignment_loss(image, external)
+
+    def _versions(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.integers(0, N_LEARNT if self.settings.masks else N_TURNS, n)
+
+    def _dropped(self, parts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Fields of `parts`, some more of them missing; every tenth part loses all."""
+        fields = self.lessons.fields[parts].copy()
+        if self.settings.masks:
+            fields[drop_fields(np.isnan(fields), rng)] = np.nan
+            fields[rng.random(len(parts)) < 0.1] = np.nan
+        return fields
+
+    def _stages(self, parts: NDArray[np.int64], version: int) -> torch.Tensor:
+        """(n, ALIGNED * stages) of `parts`, without gradients."""
+        import torch
+
+        pieces = range(0, len(parts), _PART)
+        return torch.cat([torch.cat(self._image(parts[begin : begin + _PART], version), 1) for begin in pieces])
+
+    def _refine(self, train: NDArray[np.int64], rng: np.random.Generator) -> None:
+        """Principal components of each stage on the training set, frozen; then the head learns on them."""
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits as entropy
+
+        n_versions = N_LEARNT if self.settings.masks else N_TURNS
+        with torch.no_grad():
+            stages = torch.stack([self._stages(train, version) for version in range(n_versions)], 1)
+            for k in range(N_STAGES):
+                weight, bias = principal_components(stages[:, 0, k * ALIGNED : (k + 1) * ALIGNED].double().numpy())
+                self.tensors[f"refine{k}.weight"] = torch.from_numpy(weight)
+                self.tensors[f"refine{k}.bias"] = torch.from_numpy(bias)
+        truth = torch.from_numpy(self.lessons.defective[train].astype(np.float32))
+        head = [self.tensors[f"{name}.{part}"] for name in ("joint", "fused") for part in ("weight", "bias")]
+        optimiser = torch.optim.SGD(
+            head, self.settings.learning_rate, self.settings.momentum, weight_decay=self.settings.weight_decay
+        )
+        for _ in range(self.settings.refine_epochs):
+            order = rng.permutation(len(train))
+            for begin in range(0, len(order), self.settings.batch):
+                here = order[begin : begin + self.settings.batch]
+                seen = stages[here, rng.integers(0, n_versions, len(here))]
+                with torch.no_grad():
+                    embedding = embed(self.tensors, torch.split(seen, ALIGNED, 1))
+                    external = external_stages(self.tensors, *tensors_of(self._dropped(train[here], rng)))
+                optimiser.zero_grad()
+                torch.autograd.backward([entropy(fused_logit(self.tensors, embedding, external), truth[here])])
+                optimiser.step()
+
+
+def principal_components(values: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (REFINED, d) and bias (REFINED,) that take `values` (n, d) to their components, each of variance 1.
+
+    Directions that do not vary (fewer parts than components, or features that died) give 0.
+    """
+    centre = values.mean(0)
+    _, spread, directions = np.linalg.svd(values - centre, full_matrices=False)
+    weight = np.zeros((REFINED, values.shape[1]))
+    kept = min(REFINED, len(spread))
+    scale = spread[:kept] / np.sqrt(len(values))
+    alive = scale > 1e-6 * max(float(scale.max(initial=0.0)), 1e-12)
+    signs = np.where(np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], 1)[:kept] < 0, -1.0, 1.0)
+    weight[:kept][alive] = (signs * directions[:kept])[alive] / scale[alive, None]
+    return weight.astype(np.float32), (-weight @ centre).astype(np.float32)
+
+
+def standard_of(fields: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean (F,) and 1 / standard deviation (F,) of what is not missing; a field never seen gives 0 and 1."""
+    seen = ~np.isnan(fields)
+    n = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, fields, 0).sum(0) / n
+    spread = np.sqrt(np.where(seen, (fields - mean) ** 2, 0).sum(0) / n)
+    return mean.astype(np.float32), (1 / np.where(spread > 0, spread, 1)).astype(np.float32)
+
+
+def tensors_of(fields: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+    """`fields` with 0 for NaN, and 1 where it was, both float32."""
+    import torch
+
+    missing = np.isnan(fields)
+    return torch.from_numpy(np.where(missing, 0, fields).astype(np.float32)), torch.from_numpy(
+        missing.astype(np.float32)
+    )
+
+
+def _plain(tensors: dict[str, Any], image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(N,) log odds from the last stages alone: what fuses before refinement."""
+    import torch
+    from torch.nn import functional
+
+    both = torch.cat((image[-1], external[-1]), 1).relu()
+    joint = functional.linear(both, tensors["plain_joint.weight"], tensors["plain_joint.bias"]).relu()
+    return functional.linear(joint, tensors["plain.weight"], tensors["plain.bias"])[:, 0]
