@@ -9,14 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.topic_admin import ensure_topics
+from deploy.disk_watch import DiskWatch
 from deploy.embedded.kafka import EmbeddedKafka
 from deploy.embedded.postgres import EmbeddedPostgres
+from deploy.embedded.service import EmbeddedService
 from deploy.settings import Settings
 from deploy.supervisor import ProcessSpec, Supervisor, worker_command
+from schemas.errors import SetupError
 from schemas.topics import Topics
 
 _READY_TIMEOUT_S = 90.0
 _TEND_EVERY_S = 0.2
+_FIRST_REST_S, _LONGEST_REST_S = 1.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class Line:
         self._postgres = None if settings.postgres_url else EmbeddedPostgres(self._state_dir)
         self._supervisor = Supervisor(self._state_dir / "logs", say)
         self._pids: dict[str, int] = {}
+        self._disk = DiskWatch(self._state_dir, say)
+        self._rests_s: dict[str, float] = {}
+        self._rested_at_s: dict[str, float] = {}
         self.settings = settings
 
     def start(self, before_workers: Callable[[Settings], None] | None = None) -> LineAddress:
@@ -75,12 +82,12 @@ class Line:
 
     def tend(self) -> None:
         """Restart what died, workers and embedded services alike; call it a few times a second."""
-        if self._kafka is not None:
-            self._kafka.restart_if_dead(self._say)
-        if self._postgres is not None:
-            self._postgres.restart_if_dead(self._say)
+        for service in (self._kafka, self._postgres):
+            if service is not None:
+                self._revive(service)
         self._supervisor.tend()
         self._write_pids()
+        self._disk.look()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Tend the line until `stopping` says so."""
@@ -95,6 +102,19 @@ class Line:
             self._postgres.stop()
         if self._kafka is not None:
             self._kafka.stop()
+
+    def _revive(self, service: EmbeddedService) -> None:
+        """Restart `service` if it died; where that fails, for a full disk say, try again after a rest."""
+        name = service.service
+        if time.monotonic() < self._rested_at_s.get(name, 0.0):
+            return
+        try:
+            if service.restart_if_dead(self._say):
+                self._rests_s.pop(name, None)
+        except (SetupError, OSError) as error:
+            rest_s = min(2 * self._rests_s.get(name, _FIRST_REST_S / 2), _LONGEST_REST_S)
+            self._rests_s[name], self._rested_at_s[name] = rest_s, time.monotonic() + rest_s
+            self._say(f"{name}: cannot be started: {' '.join(str(error).split())}; trying again in {rest_s:g} s")
 
     def _start_services(self) -> None:
         from deploy.migrate import upgrade
@@ -129,7 +149,10 @@ class Line:
         """Keep ``<state_dir>/pids.json`` true, for people and programs that look for a process."""
         pids = self.address().pids
         if pids != self._pids:
-            self._pids = pids
             aside = self._state_dir / "pids.json.part"
-            aside.write_text(json.dumps(pids))
-            aside.replace(self._state_dir / "pids.json")
+            try:
+                aside.write_text(json.dumps(pids))
+                aside.replace(self._state_dir / "pids.json")
+            except OSError:
+                return  # the disk is full, which is said elsewhere; tried again with the next look
+            self._pids = pids

@@ -65,11 +65,18 @@ class EmbeddedService(ABC):
         return self.url
 
     def restart_if_dead(self, progress: Progress = silent) -> bool:
-        """Start the server again, on the same port, when it died. Returns: whether it had."""
+        """Start the server again, on the same port, when it died. Returns: whether it had.
+
+        Raises: SetupError, OSError when it cannot be started now (a full disk); it stays dead, and may be tried again.
+        """
         if self._child is None or self._child.is_alive:
             return False
         progress(f"{self.service}: the server died; starting it again. Its last words: {self._child.last_line()}")
-        self._serve(progress)
+        try:
+            self._serve(progress)
+        except BaseException:
+            self._child.stop(signal.SIGKILL, STOP_TIMEOUT_S)
+            raise
         return True
 
     def send_signal(self, number: signal.Signals) -> None:
