@@ -41,6 +41,21 @@ def flange(marked: bool) -> Drawing:
     return _optics(canvas)
 
 
+def roof(angle_deg: float) -> Drawing:
+    """(512, 512) a ridged bar with a head, turned by `angle_deg` before it is drawn: light always falls from the left.
+
+    The flank towards the light is bright and the other dark, so they change places after half a turn.
+    """
+    canvas = np.full((PART_PX, PART_PX), 235, np.uint8)
+    light = math.cos(math.radians(angle_deg))
+    for across, shade in ((-26, 130 + 50 * light), (26, 130 - 50 * light)):
+        left, right = sorted((256 + across, 256))
+        cv2.rectangle(canvas, (left, 120), (right, 390), round(shade), -1)
+    cv2.rectangle(canvas, (196, 110), (316, 150), 60, -1)
+    cv2.circle(canvas, (225, 130), 9, 200, -1)
+    return _optics(canvas)
+
+
 def clip() -> Drawing:
     """(512, 512) another product of the bracket's size and greys."""
     canvas = np.full((PART_PX, PART_PX), 190, np.uint8)

@@ -25,6 +25,11 @@ def bracket_aligner() -> Aligner:
     return Aligner.build(picture(BRACKET, nominal()), limits)
 
 
+@cache
+def outline_aligner() -> Aligner:
+    return Aligner.build(picture(BRACKET, nominal()), bracket_aligner().settings.model_copy(update={"image": "edges"}))
+
+
 @pytest.fixture(name="aligner")
 def _aligner() -> Aligner:
     return bracket_aligner()
@@ -43,6 +48,16 @@ def test_a_part_is_found_at_any_pose_to_a_twentieth_of_a_pixel(
     assert result.dx_px == pytest.approx(dx, abs=0.1)
     assert result.dy_px == pytest.approx(dy, abs=0.1)
     assert abs((result.angle_deg - angle_deg + 180) % 360 - 180) < 0.1
+
+
+@given(st.floats(-180, 180), st.floats(-16, 16), st.floats(-16, 16), st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_by_its_outlines_a_part_is_found_as_well(angle_deg: float, dx: float, dy: float, seed: int) -> None:
+    truth = motion(SIZE, SIZE, dx, dy, angle_deg)
+    aligner = outline_aligner()
+    result = aligner.align(picture(BRACKET, truth, noise_grey=5.0, seed=seed))
+    assert result.status is AlignmentStatus.ALIGNED, result.detail
+    assert error_px(result.transform, truth, aligner.mask) < 0.1
 
 
 @pytest.mark.parametrize("size_px", [8, 16, 24])

@@ -9,10 +9,10 @@ import pytest
 
 from engines.align import Aligner, AlignSettings
 from engines.align_calibration import calibrate_alignment, residual_limit
-from engines.geometry import motion
+from engines.geometry import Transform, motion
 from schemas.errors import SetupError
 from schemas.verdict import AlignmentStatus
-from tests.engines.brackets import SIZE, Grey, bracket, clip, flange, nominal, picture
+from tests.engines.brackets import SIZE, Grey, bracket, clip, error_px, flange, nominal, picture, roof
 
 
 def fixture_pictures(n: int, first_seed: int = 0) -> list[Grey]:
@@ -51,6 +51,26 @@ def test_the_capture_range_narrows_to_what_a_fixture_does() -> None:
     assert calibrated().max_shift_px <= 16
     wide = calibrate_alignment(picture(bracket(), nominal()), fixture_pictures(10), narrow=False)
     assert wide.max_angle_deg == 180.0
+
+
+def test_outlines_are_aligned_where_light_changes_flanks_as_parts_turn_and_grey_levels_elsewhere() -> None:
+    def lit(angle_deg: float, seed: int) -> tuple[Grey, Transform]:
+        rng = np.random.default_rng(seed)
+        truth = motion(SIZE, SIZE, float(rng.uniform(-4, 4)), float(rng.uniform(-4, 4)), angle_deg)
+        return picture(roof(angle_deg), truth, 3.0, seed), truth
+
+    template = picture(roof(0.0), nominal())
+    learnt = calibrate_alignment(template, [lit(a, k)[0] for k, a in enumerate(np.linspace(-175, 170, 16).tolist())])
+    assert learnt.image == "edges"
+    assert calibrated().image == "grey"
+    errors: dict[str, list[float]] = {"edges": [], "grey": []}
+    for image, found in errors.items():
+        aligner = Aligner.build(template, learnt.model_copy(update={"image": image, "residual_limit": 1.0}))
+        for k, angle_deg in enumerate((-150.0, -95.0, 60.0, 130.0, 178.0)):
+            frame, truth = lit(angle_deg, 100 + k)
+            found.append(error_px(aligner.align(frame).transform, truth, aligner.mask))
+    assert max(errors["edges"]) < 0.5
+    assert max(errors["grey"]) > 2 * max(errors["edges"])
 
 
 def test_parts_at_every_angle_keep_the_whole_circle() -> None:
