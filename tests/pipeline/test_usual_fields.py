@@ -27,7 +27,7 @@ def test_fields_that_no_longer_belong_together_are_far_from_usual_though_each_al
 def test_a_missing_field_stays_missing_and_changes_nothing_but_the_sums() -> None:
     described = USUAL.describe(np.array([[11.5, np.nan, 100.0], [np.nan, np.nan, np.nan]]))
     assert np.isnan(described[0]).tolist() == [False, True, False, False, True, False, False, False]
-    assert described[0, 3] == described[0, 0]  # nothing is left that would explain it
+    assert abs(described[0, 3] - described[0, 0]) < 0.1  # grey alone explains nothing of it
     assert np.isnan(described[1]).all()
 
 
