@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import align_peers
 from benchmarks.align_learned import load_xfeat
+from benchmarks.align_real import real_parts
 from benchmarks.align_refusal import refusals, upper_bound
 from benchmarks.align_truth import Product, data_folder, expose, load_products, paste_defect
 from benchmarks.result import BenchResult, Json, machine
@@ -152,6 +153,7 @@ def run(frames: int = 200, seed: int = 11) -> BenchResult:
         "ratio_all_in": _rounded(baseline / float(np.median(pooled["ours"].times_ms))),
         "products": report,
         "refusals": refusals(data_folder(), 25 * frames),
+        "real_parts": real_parts(data_folder()),
         "missing": missing,
         "missing_peers": absent,
     }

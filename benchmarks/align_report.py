@@ -41,6 +41,18 @@ def tables(result: dict[str, Any]) -> str:
         for name, p in products.items()
         for peer, f in p["peers"].items()
     ]
+    parts += ["\n### Real parts, not moved by us: where their outlines lie\n"]
+    parts += [
+        "| product | n | by | still off p50 px | off > 2 px | off > 5 px | outlines agree |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in result["figures"]["real_parts"].items():
+        for image in ("grey", "edges"):
+            f, taken = found[image], " (taken)" if image == found["chosen"] else ""
+            parts.append(
+                f"| {name} | {found['n']} | {image}{taken} | {f['p50_off_px']:.1f} | {f['share_off_beyond_2_px']:.1%} "
+                f"| {f['share_off_beyond_5_px']:.1%} | {f['outlines_agree']:.3f} |"
+            )
     parts += ["\n### Refusals: good parts not calibrated on, and pictures that must be refused\n"]
     parts += ["| product | good refused | at most, 95% | bad pictures refused |", "|---|---|---|---|"]
     for name, found in result["figures"]["refusals"].items():
