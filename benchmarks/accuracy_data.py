@@ -37,14 +37,15 @@ def lay_out(name: str, target: Path) -> Path:
 
     Raises: InputError when its pictures are missing.
     """
+    folder = target / name
+    if folder.exists():
+        return folder
     source = data_root() / name
     if not source.is_dir():
         raise InputError(f"{source} is missing; put the pictures there or set SIGHTLINE_DATA")
     if name == "mvtec_screw":
         return source
-    folder = target / name
-    if not folder.exists():
-        _LAYOUTS[name](source, folder)
+    _LAYOUTS[name](source, folder)
     return folder
 
 

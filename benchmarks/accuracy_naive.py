@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engines.align_template import reduce_picture
 from engines.geometry import working_size
 from pipeline.decode import DecodeRules
-from pipeline.evaluation import GOOD, PIXEL_FIGURES_PX, find_pictures, read_mask
+from pipeline.evaluation import GOOD, PIXEL_FIGURES_PX, Evaluation, find_pictures, read_mask
 from pipeline.good_parts import picture_paths, read_picture
 from pipeline.metrics import au_pro, auroc, average_precision
 
@@ -33,6 +33,12 @@ class MapFigures:
     pixel_auroc: float
     pixel_ap: float
     au_pro: float
+
+    @classmethod
+    def of_evaluation(cls, found: Evaluation) -> MapFigures:
+        """Those of an evaluation; nan where it has none."""
+        values = (found.image_auroc, found.pixel_auroc, found.pixel_ap, found.au_pro)
+        return cls(*(float("nan") if value is None else value for value in values))
 
     @classmethod
     def of(

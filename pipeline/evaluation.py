@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from engines.geometry import compose, invert, resize_transform, working_size
+from engines.geometry import Transform, compose, invert, resize_transform, working_size
 from pipeline.binned_metrics import BinnedMaps
 from pipeline.folder_inspection import Progress, inspect_files
 from pipeline.good_parts import PICTURE_SUFFIXES, picture_paths
@@ -128,11 +128,19 @@ def map_in_frame(answer: Inspection) -> NDArray[np.float32]:
     size = working_size(answer.frame_size_px, PIXEL_FIGURES_PX)
     if answer.score_map is None or answer.transform is None:
         return np.full((size[1], size[0]), -np.inf, np.float32)
-    scored = np.isfinite(answer.score_map)
-    lowest = float(answer.score_map[scored].min())
-    to_template = compose(invert(answer.transform), resize_transform(size, answer.frame_size_px))
+    return score_map_in_frame(answer.score_map, answer.transform, answer.frame_size_px)
+
+
+def score_map_in_frame(
+    score_map: NDArray[np.float32], transform: Transform, frame_size_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    """`score_map` (H, W) on the template, brought to the frame by `transform` (template px -> frame px)."""
+    size = working_size(frame_size_px, PIXEL_FIGURES_PX)
+    scored = np.isfinite(score_map)
+    lowest = float(score_map[scored].min())
+    to_template = compose(invert(transform), resize_transform(size, frame_size_px))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    filled = np.where(scored, answer.score_map, np.float32(lowest))
+    filled = np.where(scored, score_map, np.float32(lowest))
     scores = cv2.warpAffine(filled, to_template, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     reached = cv2.warpAffine(scored.astype(np.float32), to_template, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
     return np.where(reached >= 0.5, scores, np.float32(-np.inf)).astype(np.float32)

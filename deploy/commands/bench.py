@@ -9,7 +9,20 @@ import typer
 if TYPE_CHECKING:
     from benchmarks.result import BenchResult
 
-NAMES = ("accuracy", "alarm", "align", "camera", "fields", "imm", "inspection", "line", "localise", "median", "records")
+NAMES = (
+    "accuracy",
+    "alarm",
+    "align",
+    "camera",
+    "fields",
+    "imm",
+    "inspection",
+    "line",
+    "localise",
+    "median",
+    "records",
+    "table",
+)
 
 
 def bench(

@@ -1,0 +1,131 @@
+"""`sightline bench table`: ours beside PaDiM and PatchCore on the same pictures, backbones, sizes and in the same run.
+
+Every method learns from the same good parts and is judged in the frame on the same labelled ones. `aligned` rows get
+the pictures that our alignment prepares, the others the frames as sent, resized. mvtec_screw is judged as it is and
+turned and cropped (MAD-RTO, benchmarks/table_rto.py). `ours` and `baseline` are image AUROC on mvtec_screw: the
+shipped student with alignment, and the better peer with alignment in front. Needs ResNet-18's weights.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy_cases import CASES, judge_case, resnet18_weights, train_case
+from benchmarks.accuracy_data import lay_out
+from benchmarks.accuracy_naive import MapFigures
+from benchmarks.result import BenchResult, Json, machine
+from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
+from benchmarks.table_rto import write_rto
+from engines.backbone_resnet import load_resnet18
+from engines.bundle import Bundle
+from pipeline.evaluation import GOOD, find_pictures, read_mask, score_map_in_frame
+from pipeline.good_parts import picture_paths, read_picture
+from pipeline.preparation import Preparation, Prepared
+from pipeline.train_settings import Motion
+from schemas.errors import InputError
+
+RTO = "mvtec_screw_rto"
+HEADLINE = "mvtec_screw/ours student/aligned"
+_SETS = ("mvtec_screw", RTO, "circuit_board", "magnetic_tile", "dagm_class4", "kolektor_sdd")
+_PEERS: dict[str, Callable[[Stages], Peer]] = {"PaDiM": Padim, "PatchCore": PatchCore}
+
+
+def run(frames: int = len(_SETS)) -> BenchResult:
+    """Train and judge. Args: frames: how many of the sets, in their order."""
+    weights = resnet18_weights()
+    if weights is None:
+        raise InputError("the peers need ResNet-18's weights: set SIGHTLINE_WEIGHTS to the .npz")
+    rows: dict[str, Json] = {}
+    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
+        folder = Path(made)
+        write_rto(lay_out("mvtec_screw", folder), folder / RTO)
+        for name in _SETS[:frames]:
+            rows |= _judge_set(name, folder, weights)
+    ours = _figure(rows, HEADLINE)
+    baseline = max(_figure(rows, f"mvtec_screw/{peer}/aligned") for peer in _PEERS)
+    figures: dict[str, Json] = {"unit": "image AUROC on mvtec_screw, aligned", "rows": rows}
+    return BenchResult("table", ours, baseline, ours / baseline, figures, machine())
+
+
+def _judge_set(name: str, folder: Path, weights: Path) -> dict[str, Json]:
+    """Every row of one set."""
+    given = next(case for case in reversed(CASES) if case.data == name.removesuffix("_rto"))
+    case = replace(given, data=name)
+    rows: dict[str, Json] = {}
+    found: dict[Motion, Bundle] = {}
+    still: Motion = "none"
+    for motion in dict.fromkeys((case.motion, still)):
+        for backbone in ("student", "resnet18"):
+            each = replace(case, backbone=backbone, motion=motion)
+            start = time.monotonic()
+            bundle = train_case(each, folder, lambda text: None)
+            found.setdefault(motion, bundle)
+            judged = judge_case(each, bundle, folder)
+            label = f"{name}/ours {backbone}/{_label(motion)}"
+            rows[label] = _row(asdict(MapFigures.of_evaluation(judged)), time.monotonic() - start)
+            _say(f"{label}: {rows[label]}")
+    for motion, bundle in found.items():
+        label, preparation = _label(motion), Preparation.of_bundle(bundle)
+        stages = Stages(load_resnet18(weights), preparation.input_size_px)
+        for peer, kind in _PEERS.items():
+            start = time.monotonic()
+            figures = judge_peer(kind(stages), lay_out(name, folder), preparation)
+            rows[f"{name}/{peer}/{label}"] = _row(asdict(figures), time.monotonic() - start)
+            _say(f"{name}/{peer}/{label}: {rows[f'{name}/{peer}/{label}']}")
+    return rows
+
+
+def judge_peer(peer: Peer, data: Path, preparation: Preparation) -> MapFigures:
+    """`peer` fitted to `data`/train/good and judged on its test pictures, all prepared alike, figures in the frame."""
+    rules = preparation.decode_rules
+    prepared = (preparation.prepare(read_picture(path, rules)[0])[1] for path in picture_paths(data / "train" / "good"))
+    peer.fit([np.ascontiguousarray(each.tensor) for each in prepared if each is not None])
+    maps: list[NDArray[np.float32]] = []
+    masks, bad, scores = [], [], []
+    for picture in find_pictures(data):
+        frame = read_picture(picture.path, rules)[0]
+        seen: Prepared | None = preparation.prepare(frame)[1]
+        bad.append(picture.kind != GOOD)
+        masks.append(read_mask(picture, frame.size_px))
+        if seen is None:
+            scores.append(math.inf)
+            maps.append(np.full(masks[-1].shape, -np.inf, np.float32))
+            continue
+        score_map, score = peer.score(np.ascontiguousarray(seen.tensor))
+        scores.append(score)
+        maps.append(score_map_in_frame(score_map, seen.transform, frame.size_px))
+    lowest = min(float(each[np.isfinite(each)].min(initial=np.inf)) for each in maps)
+    filled = [np.where(np.isfinite(each), each, np.float32(lowest - 1e-3)).astype(np.float32) for each in maps]
+    highest = max(score for score in scores if math.isfinite(score))
+    finite = np.array([score if math.isfinite(score) else highest + 1 for score in scores])
+    return MapFigures.of(np.array(bad), finite, masks, filled)
+
+
+def _label(motion: str) -> str:
+    return "as sent" if motion == "none" else "aligned"
+
+
+def _row(figures: Mapping[str, float], took_s: float) -> dict[str, Json]:
+    row: dict[str, Json] = {name: None if math.isnan(value) else round(value, 4) for name, value in figures.items()}
+    return row | {"seconds": round(took_s, 1)}
+
+
+def _figure(rows: Mapping[str, Json], name: str) -> float:
+    row = rows[name]
+    value = row["image_auroc"] if isinstance(row, Mapping) else None
+    if not isinstance(value, float):
+        raise TypeError(f"{name} has no image AUROC: {row}")
+    return value
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
