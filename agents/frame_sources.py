@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,22 @@ class PlateSource:
             yield Shot(encode_png(unit.picture), "image/png", unit.unit_id, unit.lot)
 
 
-SIMULATORS: Mapping[str, Callable[[SimulatorSettings], FrameSource]] = {"plate": PlateSource}
+class AseSource:
+    """Parts under a machine that prints its parameters beside them, JPEG, without end; only the seed is looked at."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        from pipeline.ase_line import AseLine
+
+        self._line = AseLine(settings.seed)
+        self.description = f"simulated pictures with printed parameters, seed {settings.seed}"
+
+    def __iter__(self) -> Iterator[Shot | RefusedShot]:
+        for index in itertools.count():
+            sample = self._line.sample(index)
+            yield Shot(sample.jpeg, "image/jpeg", sample.unit_id, sample.lot)
+
+
+SIMULATORS: Mapping[str, Callable[[SimulatorSettings], FrameSource]] = {"ase": AseSource, "plate": PlateSource}
 """Simulated lines by the name `--simulate` takes."""
 
 

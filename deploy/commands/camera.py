@@ -26,7 +26,7 @@ def camera(
     ] = None,
     folder: Annotated[Path | None, typer.Option(help="Send the pictures of this folder, bytes untouched.")] = None,
     video: Annotated[str | None, typer.Option(help="Send a video file, an rtsp:// stream, or camera 0, 1, ...")] = None,
-    simulate: Annotated[str | None, typer.Option(help="Send the simulated line of this name: plate.")] = None,
+    simulate: Annotated[str | None, typer.Option(help="Send the simulated line of this name: plate, ase.")] = None,
     fps: Annotated[float | None, typer.Option(min=0.001, help="Frames per second; else as fast as it goes.")] = None,
     count: _Count = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again when folder or video end.")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -118,7 +119,17 @@ def test_the_simulated_line_yields_the_same_units_every_time():
 
 
 def test_an_unknown_simulated_line_is_refused_with_the_ones_there_are():
-    with pytest.raises(InputError, match="choose one of plate"):
+    with pytest.raises(InputError, match="choose one of ase, plate"):
         simulator("gearbox", SimulatorSettings())
     with pytest.raises(InputError, match="hit rate"):
         simulator("plate", SimulatorSettings(scratch_from=0, scratch_rate=2))
+
+
+def test_the_simulated_machine_that_prints_parameters_sends_jpeg_with_units_and_lots() -> None:
+    shots = list(itertools.islice(simulator("ase", SimulatorSettings(seed=5)), 2))
+    assert [shot.content_type for shot in shots] == ["image/jpeg"] * 2
+    assert [(shot.unit_id, shot.lot) for shot in shots] == [
+        ("AS005-000000", "A005-0000"),
+        ("AS005-000001", "A005-0000"),
+    ]
+    assert all(shot.picture.startswith(b"\xff\xd8") for shot in shots)
