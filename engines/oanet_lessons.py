@@ -33,8 +33,8 @@ class Lessons:
     """The parts of a product, every picture in N_VERSIONS versions.
 
     `usual` (3, side, side) float32: what good parts look like. `pictures` (N * N_VERSIONS, 3, side, side) uint8. `maps`
-    of each stage (N * N_VERSIONS, C, h, w) float16, empty when the backbone learns. `fields` (N, F) float64, NaN
-    where missing. `defective` (N,) bool.
+    of each stage (N * N_VERSIONS, C, h, w) float16, empty when the backbone learns. `fields` (K, N, F) float64, NaN
+    where missing: first as they are, then with more of them missing. `defective` (N,) bool.
     """
 
     branch: Branch
@@ -73,8 +73,12 @@ def prepare_lessons(
     progress: Progress | None = None,
     usual_crops: NDArray[np.uint8] | None = None,
 ) -> Lessons:
-    """Args: crops: (N, h, w, 3) uint8 RGB of the part. usual_crops: other good parts, for what is usual; else those of
-    `crops` that are not defective. Raises: MissingExtra without torch."""
+    """Every version of every picture, and its maps.
+
+    Args: crops: (N, h, w, 3) uint8 RGB of the part. fields: (K, N, F), see Lessons. usual_crops: other good parts, for
+        what is usual; else those of `crops` that are not defective.
+    Raises: MissingExtra without torch.
+    """
     try:
         import torch
     except ImportError as exc:

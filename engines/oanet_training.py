@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
-from engines.mask_learning import drop_fields
 from engines.oanet import ALIGNED, HIDDEN, REFINED, Oanet, initial_arrays
 from engines.oanet_branches import N_STAGES
 from engines.oanet_lessons import CLEAN, N_LEARNT, N_TURNS, N_VERSIONS, Lessons, Progress
@@ -130,7 +129,7 @@ class OanetTrainer:
             Backbone(branch.spec, weights),
             arrays,
             self.lessons.side_px,
-            self.lessons.fields.shape[1],
+            self.lessons.fields.shape[2],
             self.backbone is None,
         )
 
@@ -139,7 +138,7 @@ class OanetTrainer:
 
         spec, fields = self.lessons.branch.spec, self.lessons.fields
         kept = self.lessons.branch.weights is not None
-        arrays = initial_arrays(spec, fields.shape[1], self.lessons.side_px, kept, self.settings.seed)
+        arrays = initial_arrays(spec, fields.shape[2], self.lessons.side_px, kept, self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 2])
         wide = 2 * ALIGNED
         arrays |= {
@@ -148,7 +147,7 @@ class OanetTrainer:
             "plain.weight": rng.normal(0, np.sqrt(1 / HIDDEN), (1, HIDDEN)).astype(np.float32),
             "plain.bias": np.zeros(1, np.float32),
         }
-        arrays["fields.mean"], arrays["fields.scale"] = standard_of(fields[train])
+        arrays["fields.mean"], arrays["fields.scale"] = standard_of(fields[0, train])
         arrays |= self._places(train) if kept else {}
         arrays["usual"] = self.lessons.usual
         self.tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
@@ -194,12 +193,12 @@ class OanetTrainer:
         return rng.integers(0, N_LEARNT if self.settings.masks else N_TURNS, n)
 
     def _dropped(self, parts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Fields of `parts`, some more of them missing; every tenth part loses all."""
-        fields = self.lessons.fields[parts].copy()
-        if self.settings.masks:
-            fields[drop_fields(np.isnan(fields), rng)] = np.nan
-            fields[rng.random(len(parts)) < 0.1] = np.nan
-        return fields
+        """Fields of `parts` in a version with more of them missing; every tenth part loses all."""
+        if not self.settings.masks:
+            return np.asarray(self.lessons.fields[0, parts], np.float64)
+        fields = self.lessons.fields[rng.integers(0, len(self.lessons.fields), len(parts)), parts]
+        fields[rng.random(len(parts)) < 0.1] = np.nan
+        return np.asarray(fields, np.float64)
 
     def _stages(self, parts: NDArray[np.int64], version: int) -> torch.Tensor:
         """(n, ALIGNED * stages) of `parts`, without gradients."""

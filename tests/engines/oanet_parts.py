@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engines.mask_learning import drop_fields
 from engines.oanet_branches import image_branch
 from engines.oanet_lessons import Lessons, prepare_lessons
 from engines.oanet_training import OanetSettings, OanetTrainer
@@ -27,7 +28,9 @@ def parts(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def lessons(name: str = "student", n: int = 160) -> Lessons:
     crops, fields, defective = parts(n)
-    return prepare_lessons(image_branch(name), crops, fields, defective, SIDE_PX, seed=0)
+    rng = np.random.default_rng(1)
+    versions = np.stack([fields, *(np.where(drop_fields(np.isnan(fields), rng), np.nan, fields) for _ in range(4))])
+    return prepare_lessons(image_branch(name), crops, versions, defective, SIDE_PX, seed=0)
 
 
 def trained(given: Lessons, settings: OanetSettings = QUICK) -> OanetTrainer:

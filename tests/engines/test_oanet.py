@@ -28,7 +28,7 @@ def student() -> OanetTrainer:
 def test_what_both_modalities_show_is_found_by_the_fused_head_and_by_neither_alone() -> None:
     trainer = student()
     truth = trainer.lessons.defective[TEST]
-    found = trainer.predict(TEST, trainer.lessons.fields[TEST])
+    found = trainer.predict(TEST, trainer.lessons.fields[0, TEST])
     hits = {name: np.mean((getattr(found, name) > 0.5) == truth) for name in ("image", "external", "fused")}
     assert hits["fused"] > 0.9
     assert hits["fused"] > max(hits["image"], hits["external"])
@@ -36,7 +36,7 @@ def test_what_both_modalities_show_is_found_by_the_fused_head_and_by_neither_alo
 
 def test_without_any_field_the_fused_head_still_answers() -> None:
     trainer = student()
-    found = trainer.predict(TEST, np.full_like(trainer.lessons.fields[TEST], np.nan))
+    found = trainer.predict(TEST, np.full_like(trainer.lessons.fields[0, TEST], np.nan))
     assert np.isfinite(found.fused).all()
     assert np.ptp(found.fused) > 0.1
 
@@ -50,7 +50,7 @@ def test_the_graph_says_what_torch_says_on_every_backend_and_image_branch(name: 
     some = np.arange(12)
     model = oanet_graph(trainer.network())
     pictures = given.images_uint8(some, CLEAN)
-    fields = given.fields[some]
+    fields = given.fields[0, some]
     ours, theirs = OanetSession(model).infer(pictures, fields), trainer.predict(some, fields)
     for mine, torchs in ((ours.image, theirs.image), (ours.external, theirs.external), (ours.fused, theirs.fused)):
         assert np.abs(mine - torchs).max() < 5e-3  # maps of a kept backbone are held in half precision
@@ -60,7 +60,7 @@ def test_the_graph_says_what_torch_says_on_every_backend_and_image_branch(name: 
 def test_what_is_black_stands_for_what_is_usual() -> None:
     trainer = student()
     model = OanetSession(oanet_graph(trainer.network()))
-    fields = trainer.lessons.fields[TEST]
+    fields = trainer.lessons.fields[0, TEST]
     raw = model.infer(trainer.lessons.images_uint8(TEST, RAW), fields)
     filled = model.infer(trainer.lessons.images_uint8(TEST, MASKED), fields)
     assert np.allclose(raw.image, filled.image, atol=1e-2)
@@ -69,7 +69,7 @@ def test_what_is_black_stands_for_what_is_usual() -> None:
 def test_a_part_says_the_same_alone_and_in_a_batch() -> None:
     trainer = student()
     model = OanetSession(oanet_graph(trainer.network()))
-    pictures, fields = trainer.lessons.images_uint8(TEST, CLEAN), trainer.lessons.fields[TEST]
+    pictures, fields = trainer.lessons.images_uint8(TEST, CLEAN), trainer.lessons.fields[0, TEST]
     every, alone = model.infer(pictures, fields), model.infer(pictures[3:4], fields[3:4])
     assert np.allclose(every.fused[3], alone.fused[0], atol=1e-5)
 
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_the_image_branch_alone_wants_no_fields_and_says_the_same() -> None:
     trainer = student()
-    pictures, fields = trainer.lessons.images_uint8(TEST, CLEAN), trainer.lessons.fields[TEST]
+    pictures, fields = trainer.lessons.images_uint8(TEST, CLEAN), trainer.lessons.fields[0, TEST]
     alone = OanetSession(oanet_graph(trainer.network(), ("image",))).image_alone(pictures)
     assert np.allclose(alone, OanetSession(oanet_graph(trainer.network())).infer(pictures, fields).image, atol=1e-6)
 
