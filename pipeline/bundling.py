@@ -22,7 +22,7 @@ from engines.parity import measure_parity, probe_frames
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.field_members import FieldMembers
 from pipeline.folder_inspection import count_stopped
-from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, load_good_parts
+from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apart, load_good_parts
 from pipeline.inspection import Inspector
 from pipeline.provenance import manifest_of
 from pipeline.report import draw_report
@@ -102,6 +102,7 @@ def train_bundle(
     Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
     """
     pictures = load_good_parts(good, colour, least=1 if variations else LEAST_GOOD)
+    check_apart(good, bad)
     if variations:
         pictures = with_variations(pictures, variations, settings.seed)
     if fields is not None:

@@ -17,6 +17,8 @@ from schemas.errors import InputError, PoisonFrame
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LEAST_GOOD = 10
+GOOD = "good"
+_LABELLED = ("train", "test", "ground_truth")
 _CHROMA_LEVELS = 3.0
 ColourChoice = Literal["auto", "grey", "rgb"]
 
@@ -40,6 +42,36 @@ def picture_paths(folder: Path) -> list[Path]:
     if not paths:
         raise InputError(f"{folder} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
     return paths
+
+
+def good_paths(folder: Path) -> list[Path]:
+    """`picture_paths` of a folder that is to hold good parts.
+
+    Raises: InputError also when its place says that it holds something else: defective parts, or a whole data set.
+    """
+    if folder.is_dir():
+        for inside in (folder / "train" / GOOD, folder / GOOD):
+            if inside.is_dir() and not any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
+                raise InputError(f"{folder} holds a data set, not pictures of good parts; give {inside}")
+        beside = folder.resolve().parent / GOOD
+        if folder.resolve().name != GOOD and beside.is_dir() and folder.resolve().parent.name in _LABELLED:
+            raise InputError(
+                f"{folder} lies beside {beside}, where data sets keep defective parts or their masks: a product is "
+                "learnt from good parts; give that folder, or move the pictures if they are good"
+            )
+    return picture_paths(folder)
+
+
+def check_apart(good: Sequence[Path], bad: Sequence[Path]) -> None:
+    """Raises: InputError naming pictures that are given as good and as defective parts at once."""
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in good}
+    found = [(digests.get(hashlib.sha256(path.read_bytes()).hexdigest()), path) for path in bad]
+    both = [(as_good, as_bad) for as_good, as_bad in found if as_good is not None]
+    if both:
+        raise InputError(
+            f"{len(both)} pictures are given both as good and as defective, e.g. {both[0][0]} and {both[0][1]}; "
+            "take them out of one folder"
+        )
 
 
 def read_picture(path: Path, rules: DecodeRules) -> tuple[Picture, str]:
@@ -72,6 +104,10 @@ def load_good_parts(
     loaded = [read_picture(path, rules) for path in paths]
     pictures, digests = [picture for picture, _ in loaded], [digest for _, digest in loaded]
     _check_sizes(paths, pictures)
+    if all(_is_mask(picture.grey) for picture in pictures):
+        raise InputError(
+            f"{paths[0]} and the others show black and white alone: they look like masks of defects, not like parts"
+        )
     n_different = len(set(digests))
     if n_different < least:
         raise InputError(
@@ -107,6 +143,11 @@ def _check_sizes(paths: Sequence[Path], pictures: Sequence[Picture]) -> None:
         f"good pictures differ in size: {len(names)} are {width}x{height}, but {odd}; "
         "a recipe is for one frame size: remove or crop the others"
     )
+
+
+def _is_mask(grey: NDArray[np.uint8]) -> bool:
+    """Whether every pixel is 0 or one other value."""
+    return bool(np.isin(grey, (0, grey.max())).all())
 
 
 def _has_colour(colour: NDArray[np.uint8] | None) -> bool:

@@ -105,7 +105,7 @@ def train(
     from deploy.commands.progress import ConsoleProgress
     from pipeline.bundling import train_bundle
     from pipeline.field_members import FieldMembers
-    from pipeline.good_parts import picture_paths
+    from pipeline.good_parts import good_paths, picture_paths
     from pipeline.training import TrainSettings
 
     settings = TrainSettings(
@@ -122,7 +122,7 @@ def train(
     with ConsoleProgress() as progress:
         summary = train_bundle(
             product,
-            picture_paths(good),
+            good_paths(good),
             picture_paths(bad) if bad is not None else [],
             backbone=backbone.value,
             weights=weights,
