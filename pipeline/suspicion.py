@@ -41,6 +41,8 @@ def suspect_cells(scene: Scene, sight: Sight, alarmed: Alarmed, runs: list[Run])
 def _join(scene: Scene, run: Run, left: dict[int, bool], sensor_of: dict[int, int]) -> None:
     """Take out of `left` (cell -> whether the part's own charts alarm) what belongs to `run`."""
     part, lens = scene.near(run.cells, JOIN_CELLS), scene.near(run.sensor_cells, 1)
+    if run.shape_seen:  # a score spreads around its mark: a cell beside the drawn shape tells of the same mark
+        part |= scene.near(scene.cells_of(run.box_px).tolist(), JOIN_CELLS)
     whole = run.cause is Cause.PROCESS
     for cell, on_part in list(left.items()):
         at = sensor_of[cell]

@@ -66,6 +66,19 @@ def test_the_confirmed_region_is_the_mark_to_a_few_pixels() -> None:
     assert abs(w - SCRATCH[2]) <= 4 and abs(h - SCRATCH[3]) <= 4
 
 
+def test_the_far_end_of_a_long_scratch_that_alarms_later_is_the_same_alert() -> None:
+    line, long_scratch = Line(), (8, 30, 44, 3)
+
+    def frame(number: int) -> AlignedFrame:
+        hits = np.zeros((line.grid, line.grid), np.float32)
+        hits[7:9, 2:4] = 1.0
+        hits[7:9, 12:14] = 1.0 if number > 5 else 0.0
+        return AlignedFrame(line.frame(number).header, line.picture(number, long_scratch), hits)
+
+    alerts = follow(frame(number) for number in range(1, 61))[1]
+    assert states(alerts) == ["suspected", "confirmed"]
+
+
 def test_good_parts_and_defects_here_and_there_raise_nothing() -> None:
     def anywhere(number: int) -> Box | None:
         rng = np.random.default_rng(number)
