@@ -1,7 +1,7 @@
 """Real parts on one template: do their outlines lie on its outlines? No pose is known here, so parts judge themselves.
 
 Every good picture is aligned and warped; how far its outlines must still be shifted to agree best with the template's
-is how far off it was, apart from turns. Once by grey levels, once by outlines, once as calibration chooses.
+is how far off it was, apart from turns. Once by grey levels, once by outlines.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ _BLUR_PX = 1.0
 
 
 def real_parts(folder: Path) -> dict[str, Json]:
-    """By product: what calibration chooses, and figures for grey levels and outlines."""
+    """By product: figures for grey levels and for outlines."""
     out: dict[str, Json] = {}
     for name, (known, unseen) in good_pictures(folder, 100).items():
         pictures = [*known, *unseen]
         size = working_size((pictures[0].shape[1], pictures[0].shape[0]), _LONGEST_PX)
         template = choose_template(pictures, size, AlignSettings()).grey
-        chosen = calibrate_alignment(template, pictures)
-        found: dict[str, Json] = {"chosen": chosen.image, "n": len(pictures)}
+        found: dict[str, Json] = {"n": len(pictures)}
         for image in get_args(Image):
-            settings = AlignSettings(image=image, residual_limit=1.0)
-            found[image] = _figures(template, pictures, chosen if image == chosen.image else settings)
+            settings = calibrate_alignment(template, pictures, AlignSettings(image=image))
+            found[image] = _figures(template, pictures, settings)
         out[name] = found
     return out
 

@@ -48,9 +48,9 @@ def tables(result: dict[str, Any]) -> str:
     ]
     for name, found in result["figures"]["real_parts"].items():
         for image in ("grey", "edges"):
-            f, taken = found[image], " (taken)" if image == found["chosen"] else ""
+            f = found[image]
             parts.append(
-                f"| {name} | {found['n']} | {image}{taken} | {f['p50_off_px']:.1f} | {f['share_off_beyond_2_px']:.1%} "
+                f"| {name} | {found['n']} | {image} | {f['p50_off_px']:.1f} | {f['share_off_beyond_2_px']:.1%} "
                 f"| {f['share_off_beyond_5_px']:.1%} | {f['outlines_agree']:.3f} |"
             )
     parts += ["\n### Refusals: good parts not calibrated on, and pictures that must be refused\n"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.align import Aligner, AlignmentResult
 from engines.align_foreground import encode_trust
 from engines.align_levels import edges, smooth
-from engines.align_settings import AlignSettings, Image
+from engines.align_settings import AlignSettings
 from engines.align_template import Report, silent
 from engines.geometry import apply, middle, warp_to_template
 from schemas.errors import SetupError
@@ -25,9 +25,6 @@ _FILLED_INSIDE = 0.75
 _SAME_LIKENESS = 0.995
 """A part that agrees with itself so well after a turn has no detail to tell the poses apart by."""
 _LEAST_TRUST, _MOST_TRUST = 8, 64
-_MOST_JUDGED = 32
-_CLEARLY = 0.02
-"""How much better the outlines must agree before they are what is aligned."""
 
 
 def calibrate_alignment(
@@ -55,7 +52,6 @@ def calibrate_alignment(
     height, width = good_pictures[0].shape[:2]
     aspect = (height / template.shape[0]) / (width / template.shape[1])
     free = asked.model_copy(update={"residual_limit": 1.0, "sharpness_limit": 0.0, "pixel_aspect": aspect})
-    free = free.model_copy(update={"image": image_of(template, good_pictures, free)})
     aligner = Aligner.build(template, free)
     total = 2 * len(good_pictures)
     results = []
@@ -78,7 +74,6 @@ def calibrate_alignment(
         "sharpness_limit": sharpness_limit(np.array([r.sharpness for r in kept])),
         "pixel_aspect": aspect,
         "mask_png": free.mask_png,
-        "image": free.image,
     }
     if aligner.mask.all():
         update["min_inside"] = min(asked.min_inside, _FILLED_INSIDE)
@@ -116,36 +111,6 @@ def _trust(
     usual = max(3.0 * float(np.median(spread[mask])), 10.0)
     trust = 1.0 / (1.0 + (spread / usual) ** 2)
     return np.asarray(np.where(mask, np.clip(trust / np.quantile(trust[mask], 0.9), 0.15, 1.0), 0.0), np.float32)
-
-
-def image_of(template: NDArray[np.uint8], pictures: Sequence[NDArray[np.uint8]], settings: AlignSettings) -> Image:
-    """Whether grey levels or outlines bring good `pictures` (h, w) onto the `template` (H, W) better.
-
-    Judged by how well the outlines then agree, on at most 32 of them. Light that falls from one side moves the bright
-    flank of a part as the part turns, and grey levels follow the light; outlines stay with the part. Grey levels are
-    kept unless outlines are clearly better, for they are the more precise.
-    """
-    if settings.motion == "none":
-        return "grey"
-    tried = pictures[:: -(-len(pictures) // _MOST_JUDGED)]
-    outlines = edges(smooth(template))
-    agreement: dict[Image, float] = {}
-    for image in ("grey", "edges"):
-        aligner = Aligner.build(template, settings.model_copy(update={"image": image}))
-        known = outlines[aligner.mask]
-        found = []
-        for picture in tried:
-            warped = warp_to_template(picture, aligner.align(picture).transform, aligner.template_size)
-            found.append(_correlation(edges(smooth(warped))[aligner.mask], known))
-        agreement[image] = float(np.median(found))
-    return "edges" if agreement["edges"] > agreement["grey"] + _CLEARLY else "grey"
-
-
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Normalised correlation of two (n,), 0 where one is flat."""
-    a, b = one - one.mean(), other - other.mean()
-    power = float((a * a).sum()) * float((b * b).sum())
-    return float((a * b).sum()) / power**0.5 if power > 0 else 0.0
 
 
 def residual_limit(residuals: NDArray[np.float64]) -> float:

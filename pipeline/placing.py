@@ -28,7 +28,7 @@ def learn_alignment(
     """The template at the model's input size, (H, W) or (H, W, 3), how frames are aligned to it, and its network."""
     size = working_size(good.size_px, settings.input_px)
     greys = [picture.grey for picture in good.pictures]
-    asked = AlignSettings(motion=settings.motion, working_size_px=max(64, *size))
+    asked = AlignSettings(motion=settings.motion, image=settings.align_image, working_size_px=max(64, *size))
     try:
         chosen = choose_template(
             greys, size, asked, seed=settings.seed, report=lambda done, total: progress("template", done, total)

@@ -23,6 +23,8 @@ class TrainSettings:
     false_calls_per_1000: float = 5.0
     seed: int = 0
     n_threads: int = 1
+    align_image: Literal["grey", "edges"] = "grey"
+    """What is brought into register: grey levels, or outlines."""
     align_start: Literal["search", "network"] = "search"
     """`network`: a matching network is trained too, which needs torch, and the alignment starts from it."""
     network_steps: int = 1500

@@ -26,6 +26,13 @@ class MotionName(StrEnum):
     AFFINE = "affine"
 
 
+class AlignImageName(StrEnum):
+    """What is brought into register."""
+
+    GREY = "grey"
+    EDGES = "edges"
+
+
 class AlignStartName(StrEnum):
     """Where the alignment of a frame starts."""
 
@@ -66,6 +73,13 @@ def train(
         MotionName,
         typer.Option(help="How parts may lie: rigid is shifted and turned at any angle; none is not aligned."),
     ] = MotionName.RIGID,
+    align_image: Annotated[
+        AlignImageName,
+        typer.Option(
+            help="What is brought into register: grey levels, or edges, where light from one side strikes a part "
+            "differently as it turns and places on the part must be exact; see docs/alignment.md."
+        ),
+    ] = AlignImageName.GREY,
     align_start: Annotated[
         AlignStartName,
         typer.Option(
@@ -115,6 +129,7 @@ def train(
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,
         n_threads=threads,
+        align_image=align_image.value,
         align_start=align_start.value,
         network_checkpoint=out.with_suffix(".matcher.npz") if align_start is AlignStartName.NETWORK else None,
     )
