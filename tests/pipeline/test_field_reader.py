@@ -155,3 +155,16 @@ def test_a_layout_without_print_where_its_names_should_be_is_refused(columns: Fi
         FieldReader(columns.layout, np.zeros((480, 640), np.uint8), reader)
     with pytest.raises(SetupError, match="find the layout again"):
         FieldReader(columns.layout, np.zeros((100, 100), np.uint8), reader)
+
+
+def test_dark_print_on_a_light_ground_is_found_and_read_as_well(reader: Reader) -> None:
+    parts = samples(COLUMNS)
+    pictures = [np.asarray(255 - part.picture, np.uint8) for part in parts]
+    layout, reference, _ = find_layout(
+        "ase", pictures, [grey_of(each) for each in pictures], [pieces_of_sample(part, COLUMNS) for part in parts]
+    )
+    assert all(field.dark_ink for field in layout.fields)
+    sample = LINE.sample(703)
+    values = FieldReader(layout, reference, reader).read(grey_of(np.asarray(255 - sample.picture, np.uint8))).values
+    assert sum(value.value is not None for value in values) >= 14
+    assert all(value.value in (None, sample.fields[value.name].value) for value in values)

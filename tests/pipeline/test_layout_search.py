@@ -92,3 +92,24 @@ def test_a_field_whose_format_changes_is_left_out_and_told() -> None:
     )
     assert "Bond Force" not in {field.name for field in layout.fields}
     assert any("Bond Force" in note and "format changes" in note for note in notes)
+
+
+def test_decimal_commas_are_found_as_the_machines_own_mark() -> None:
+    parts = samples(RUNNING)
+    pieces = [
+        [FoundText(each.text.replace(".", ","), each.score, each.left_px, each.top_px, each.right_px, each.bottom_px)
+         for each in pieces_of_sample(part, RUNNING)]
+        for part in parts
+    ]  # fmt: skip
+    layout, _, _ = find_layout(
+        "ase", [part.picture for part in parts], [grey_of(part.picture) for part in parts], pieces
+    )
+    marks = {field.name: field.decimal_mark for field in layout.fields}
+    assert marks["Bond Force"] == "," and marks["US Voltage"] == ","
+
+
+def test_print_that_hardly_stands_out_is_left_out_and_told() -> None:
+    parts = samples(COLUMNS)
+    faint = [np.asarray(20 + part.picture // 8, np.uint8) for part in parts]
+    with pytest.raises(InputError, match="no printed numbers"):
+        find_layout("ase", faint, [grey_of(each) for each in faint], [pieces_of_sample(p, COLUMNS) for p in parts])
