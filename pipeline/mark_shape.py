@@ -27,14 +27,16 @@ class Shape:
 def find_shape(
     window: RollingMedian, baseline: Baseline, strength: Strength, box: Box, hit_slots: Sequence[int]
 ) -> Shape | None:
-    """The mark that the median shows in `box`, None when it shows nothing.
+    """The mark that the median shows in `box`, and as far beyond as it goes on; None when it shows nothing there.
 
     Args: strength: of the whole window. hit_slots: the slots of the frames that hit the place, for marks on fewer
         than half of the parts.
     """
     found = marks(strength, MARK_NOISE, MARK_AREA_PX, box, EDGE_NOISE)
     if found:
-        return Shape(_inner(around(found)), strength)
+        seen = around(found)
+        beyond = [mark for mark in marks(strength, MARK_NOISE, MARK_AREA_PX) if overlap(mark.box_px, seen)]
+        return Shape(_inner(around(found + beyond)), strength)
     if len(hit_slots) < MIN_MARKED_FRAMES:
         return None
     x, y, w, h = box
@@ -49,6 +51,11 @@ def _inner(box: Box) -> Box:
     x, y, w, h = box
     left, top = (1 if w > 4 else 0), (1 if h > 4 else 0)
     return x + left, y + top, w - 2 * left, h - 2 * top
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """Whether two boxes share a pixel."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def grown(box: Box, by_px: tuple[int, int], shape: tuple[int, int]) -> Box:

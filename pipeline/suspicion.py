@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.alarm import Alarmed
 from pipeline.baseline import Baseline
 from pipeline.gradient_map import ALONE_AREA_PX, ALONE_NOISE, Mark, Strength, marks, presence
-from pipeline.mark_shape import grown
+from pipeline.mark_shape import grown, overlap
 from pipeline.order import Order
 from pipeline.past import date, past_of
 from pipeline.places import clusters
@@ -101,11 +101,6 @@ def _open_on_mark(scene: Scene, baseline: Baseline, mark: Mark) -> Run:
     run.frames = [seen.frame_id for seen, on in zip(ids, shown, strict=True) if on][-EVIDENCE_FRAMES:]
     run.statistic, run.threshold = mark.peak, ALONE_NOISE
     return run
-
-
-def overlap(a: Box, b: Box) -> bool:
-    """Whether two boxes share a pixel."""
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def _blank(rule: str, cause: Cause, cells: Cells, lens: Cells, box: Box, order: Order) -> Run:

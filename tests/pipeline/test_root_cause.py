@@ -72,7 +72,7 @@ def test_the_far_end_of_a_long_scratch_that_alarms_later_is_the_same_alert() -> 
     def frame(number: int) -> AlignedFrame:
         hits = np.zeros((line.grid, line.grid), np.float32)
         hits[7:9, 2:4] = 1.0
-        hits[7:9, 12:14] = 1.0 if number > 5 else 0.0
+        hits[7:9, 12:14] = 1.0 if number > 20 else 0.0
         return AlignedFrame(line.frame(number).header, line.picture(number, long_scratch), hits)
 
     alerts = follow(frame(number) for number in range(1, 61))[1]
