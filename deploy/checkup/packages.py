@@ -15,7 +15,7 @@ from deploy.checkup.finding import Finding, Status
 DISTRIBUTION = "sightline"
 PURPOSES = {
     "train": "train, on its own nets",
-    "ocr": "reading printed fields",
+    "ocr": "finding printed fields",
     "boost": "serving boosted trees",
     "gpu": "TensorRT on an NVIDIA GPU",
     "s3": "s3:// stores",
