@@ -24,6 +24,8 @@ from schemas.verdict import Box
 Transform = NDArray[np.float64]
 """(2, 3) float64, template px -> frame px unless a name says otherwise."""
 
+_HALVED_FROM = 3.5
+"""Frame pixels a template pixel, from which a frame is halved before it is resampled."""
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
@@ -149,10 +151,15 @@ def warp_to_template(
 
     ``cv2.WARP_INVERSE_MAP`` states that the matrix takes destination (template) to source (frame)
     pixels, which is what `transform` does. Where a template pixel covers several frame pixels, each is
-    averaged over a grid of as many samples, so nothing aliases. Pixels outside the frame repeat its border
+    averaged over a grid of as many samples, so nothing aliases; a frame of four times the template's scale or more
+    is halved first, which says the same and costs a third. Pixels outside the frame repeat its border
     (see `valid_mask`). Returns: (H, W) or (H, W, C) of the same type.
     """
     step = math.sqrt(abs(float(np.linalg.det(transform[:, :2]))))
+    while step >= _HALVED_FROM and frame.shape[0] % 2 == 0 and frame.shape[1] % 2 == 0:
+        whole, half = (frame.shape[1], frame.shape[0]), (frame.shape[1] // 2, frame.shape[0] // 2)
+        frame = cv2.resize(frame, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        transform, step = compose(resize_transform(whole, half), transform), step / 2
     samples = min(max(1, round(step)), 8)
     fine = (template_size[0] * samples, template_size[1] * samples)
     matrix = compose(transform, resize_transform(fine, template_size)) if samples > 1 else transform

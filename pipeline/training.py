@@ -78,7 +78,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         progress("rounding to 8 bits", 0, 1)
         backbone = quantised(backbone, [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]])
         progress("rounding to 8 bits", 1, 1)
-    rig = _Rig.build(backbone, preparation.input_size_px, foreground, settings)
+    rig = Rig.build(backbone, preparation.input_size_px, foreground, settings)
     cells = np.stack([rig.cells(each.valid) for each in aligned])
     projection = rig.learn_projection(aligned, cells, progress)
     projected = rig.project(aligned, projection, progress)
@@ -135,7 +135,7 @@ def _foreground(preparation: Preparation, part_px: Box | None, frame_size_px: tu
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rig:
+class Rig:
     """What every step of one training shares."""
 
     backbone: Backbone
@@ -147,7 +147,7 @@ class _Rig:
     @classmethod
     def build(
         cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
-    ) -> _Rig:
+    ) -> Rig:
         score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 96, border_px=2)
         return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
 
