@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from pipeline.field_text import fold_unit
 from pipeline.field_value import FieldValue
 from schemas.frame import Parameter
 from schemas.layout import Layout, LayoutField, Relation
@@ -70,18 +72,28 @@ def fold_name(name: str) -> str:
 
 
 def _digital(value: FieldValue, field: LayoutField, parameter: Parameter) -> FieldValue:
+    """`parameter` in place of what was read, and what is to be said about the two."""
     unit = parameter.unit if parameter.unit is not None else (field.unit or None)
     digital = FieldValue(value.name, parameter.value, unit, 1.0, FieldStatus.READ, DIGITAL)
-    if isinstance(parameter.value, float) and (parameter.unit or field.unit) == field.unit:
-        beyond = not field.low <= parameter.value <= field.high
-        digital = replace(digital, status=FieldStatus.OUT_OF_RANGE) if beyond else digital
-    elif parameter.unit is not None and parameter.unit != field.unit:
+    if parameter.unit is not None and fold_unit(parameter.unit) != fold_unit(field.unit):
         detail = f"digital unit {parameter.unit!r}, the layout has {field.unit or 'none'!r}"
         return replace(digital, status=FieldStatus.MISMATCH, detail=detail)
-    if not isinstance(value.value, float):
-        return digital
-    rounding = 0.5 * 10.0**-field.decimals
-    if isinstance(parameter.value, float) and abs(parameter.value - value.value) <= rounding * (1 + 1e-6) + 1e-12:
-        return digital
-    detail = f"digital {parameter.value!r}, printed {value.value:g}"
-    return replace(digital, status=FieldStatus.MISMATCH, detail=detail)
+    number = _number(parameter.value)
+    if isinstance(value.value, float):
+        rounding = 0.5 * 10.0**-field.decimals
+        if number is None or abs(number - value.value) > rounding * (1 + 1e-6) + 1e-12:
+            detail = f"digital {parameter.value!r}, printed {value.value:g}"
+            return replace(digital, status=FieldStatus.MISMATCH, detail=detail)
+    if number is not None and not field.low <= number <= field.high:
+        detail = f"digital {number:g} is outside {field.low:g} to {field.high:g}"
+        return replace(digital, status=FieldStatus.OUT_OF_RANGE, detail=detail)
+    return digital
+
+
+def _number(value: float | str) -> float | None:
+    """`value` as a number, also where it was sent as text; None when it is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

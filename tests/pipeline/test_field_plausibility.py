@@ -73,7 +73,18 @@ def test_another_digital_unit_is_a_mismatch_and_a_value_beyond_the_range_says_so
         read(NAMES, 20.6, 4.1, 5.0), layout(), {"Power": Parameter(20.6, "mW"), "Current": Parameter(5000.0, "W")}
     )
     assert merged[0].status is FieldStatus.MISMATCH and "mW" in merged[0].detail
-    assert merged[1].value == 5000.0
+    assert merged[1].value == 5000.0 and merged[1].status is FieldStatus.MISMATCH
+    unread = [FieldValue(name, None, "W", 0.0, FieldStatus.ABSTAINED, "unsure") for name in NAMES]
+    alone = with_digital(unread, layout(), {"Current": Parameter(5000.0, "W")})
+    assert alone[1].status is FieldStatus.OUT_OF_RANGE and "outside" in alone[1].detail
+
+
+def test_a_digital_number_sent_as_text_is_compared_as_a_number() -> None:
+    merged = with_digital(
+        read(NAMES, 20.6, 4.1, 5.0), layout(), {"Power": Parameter("20.60"), "Current": Parameter("on")}
+    )
+    assert merged[0].status is FieldStatus.READ and merged[0].value == "20.60"
+    assert merged[1].status is FieldStatus.MISMATCH and "'on'" in merged[1].detail
 
 
 def test_a_digital_parameter_without_a_printed_field_is_published_too() -> None:
