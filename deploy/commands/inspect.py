@@ -165,8 +165,10 @@ def _text_line(path: Path, answer: Inspection | Refusal, verdict: Verdict | None
     reason = "" if verdict.reason is None else f"  {verdict.reason.value}"
     places = "".join(f"  at {x},{y} {w}x{h} px" for x, y, w, h in (defect.bbox_px for defect in verdict.defects[:3]))
     more = f" and {len(verdict.defects) - 3} more" if len(verdict.defects) > 3 else ""
+    n_known = sum(field.value is not None for field in verdict.fields)
+    fields = f"  {n_known} of {len(verdict.fields)} fields" if verdict.fields else ""
     detail = f"  {answer.detail}" if answer.detail else ""
-    return f"{verdict.outcome.value:<12} {path}{score}{reason}{places}{more}{detail}"
+    return f"{verdict.outcome.value:<12} {path}{score}{reason}{places}{more}{fields}{detail}"
 
 
 def _overlay_name(path: Path, paths: Sequence[Path]) -> str:
