@@ -200,7 +200,7 @@ class OanetTrainer:
         fields[rng.random(len(parts)) < 0.1] = np.nan
         return np.asarray(fields, np.float64)
 
-    def _stages(self, parts: NDArray[np.int64], version: int) -> torch.Tensor:
+    def stages(self, parts: NDArray[np.int64], version: int) -> torch.Tensor:
         """(n, ALIGNED * stages) of `parts`, without gradients."""
         import torch
 
@@ -214,7 +214,7 @@ class OanetTrainer:
 
         n_versions = N_LEARNT if self.settings.masks else N_TURNS
         with torch.no_grad():
-            stages = torch.stack([self._stages(train, version) for version in range(n_versions)], 1)
+            stages = torch.stack([self.stages(train, version) for version in range(n_versions)], 1)
             for k in range(N_STAGES):
                 weight, bias = principal_components(stages[:, 0, k * ALIGNED : (k + 1) * ALIGNED].double().numpy())
                 self.tensors[f"refine{k}.weight"] = torch.from_numpy(weight)

@@ -20,6 +20,7 @@ NAMES = (
     "line",
     "localise",
     "median",
+    "oanet",
     "records",
     "table",
 )
