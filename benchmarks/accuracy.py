@@ -16,9 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.accuracy_boards import INPUT_PX, N_VARIATIONS, judge_boards
-from benchmarks.accuracy_cases import CASES, Case, judge_case, resnet18_weights, train_case
+from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet18_weights, train_case
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import judge_naively
+from benchmarks.accuracy_robust import contamination, false_calls
 from benchmarks.result import BenchResult, Json, machine
 from pipeline.evaluation import Evaluation
 
@@ -31,7 +32,7 @@ _RATES = ("false_calls_per_1000", "escapes_per_1000")
 def run(frames: int = N_BOARDS) -> BenchResult:
     """Train, judge, compare. Args: frames: how many DeepPCB boards, a bundle each."""
     weights = resnet18_weights()
-    cases = [*CASES]
+    cases = [*CASES, *ABLATION]
     if weights is None:
         _say("no ResNet-18 weights: set SIGHTLINE_WEIGHTS to the .npz; its rows are left out")
     else:
@@ -46,12 +47,15 @@ def run(frames: int = N_BOARDS) -> BenchResult:
             _say(f"{data}: naive difference")
             naive[data] = _defined(asdict(judge_naively(lay_out(data, folder))))
         boards = asdict(judge_boards(frames, folder, _say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
+        splits, contaminated = asdict(false_calls(HEADLINE, folder, _say)), contamination(folder, _say)
     ours, baseline = _image_auroc(rows[HEADLINE.name]), _image_auroc(naive[HEADLINE.data])
     figures: dict[str, Json] = {
         "unit": "image AUROC on mvtec_screw",
         "rows": rows,
         "naive": naive,
         "deeppcb": boards,
+        "splits": splits,
+        "contamination": contaminated,
         "resnet18_weights": weights is not None,
     }
     return BenchResult("accuracy", ours, baseline, ours / baseline, figures, machine())
@@ -66,6 +70,8 @@ def _row(case: Case, folder: Path) -> Json:
     return _figures(found) | {
         "backbone": case.backbone,
         "motion": case.motion,
+        "precision": case.precision,
+        "power": case.power,
         "input_px": case.input_px,
         "n_train": bundle.manifest.training.n_good,
         "bundle_bytes": sum(len(member) for member in bundle.members.values()),

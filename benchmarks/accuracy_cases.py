@@ -10,11 +10,12 @@ from pathlib import Path
 
 from benchmarks.accuracy_data import data_root, lay_out
 from engines.bundle import Bundle
+from engines.feature_fit import FitSettings
 from pipeline.bundling import train_bundle
 from pipeline.evaluation import Evaluation, evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
-from pipeline.train_settings import Motion, TrainSettings
+from pipeline.train_settings import Motion, Precision, TrainSettings
 
 _WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
 _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,17 +23,24 @@ _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the table: picture set, backbone, motion that alignment takes out, longest side in pixels."""
+    """One row of the table: picture set, backbone, motion that alignment takes out, longest side in pixels.
+
+    `precision` of the backbone; `power` of the frame's own level (see engines/feature_model.py), 0: judged without it.
+    """
 
     data: str
     backbone: str = "student"
     motion: Motion = "rigid"
     input_px: int = 256
+    precision: Precision = "int8"
+    power: float = 0.5
 
     @property
     def name(self) -> str:
-        """Unique among rows."""
-        return f"{self.data}/{self.backbone}/{self.motion}"
+        """Unique among rows; what is unusual about it comes last."""
+        usual = f"{self.data}/{self.backbone}/{self.motion}"
+        precision = "" if self.precision == "int8" else f"/{self.precision}"
+        return usual + precision + ("" if self.power == 0.5 else f"/power {self.power:g}")
 
 
 CASES = (
@@ -42,6 +50,13 @@ CASES = (
     Case("magnetic_tile", motion="none"),
     Case("dagm_class4", motion="none"),
     Case("kolektor_sdd", motion="none", input_px=512),
+)
+
+
+ABLATION = (
+    Case("mvtec_screw", precision="f32"),
+    Case("mvtec_screw", power=0.0),
+    Case("magnetic_tile", motion="none", power=0.0),
 )
 
 
@@ -55,7 +70,7 @@ def resnet18_weights() -> Path | None:
 def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int = 0) -> Bundle:
     """The bundle of `case`, learnt from its train/good under `folder`. Raises: InputError without pictures."""
     data = lay_out(case.data, folder)
-    out = folder / f"{case.name.replace('/', '-')}.bundle"
+    out = folder / f"{case.name.replace('/', '-').replace(' ', '-')}.bundle"
     train_bundle(
         case.data,
         picture_paths(data / "train" / "good"),
@@ -63,7 +78,13 @@ def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int =
         backbone=case.backbone,
         weights=resnet18_weights() if case.backbone == "resnet18" else None,
         colour="auto",
-        settings=TrainSettings(motion=case.motion, input_px=case.input_px, seed=seed),
+        settings=TrainSettings(
+            motion=case.motion,
+            input_px=case.input_px,
+            precision=case.precision,
+            seed=seed,
+            fit=FitSettings(power=case.power),
+        ),
         created_at=_CREATED_AT,
         out=out,
         progress=_headings(case.name, say),

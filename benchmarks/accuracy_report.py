@@ -18,14 +18,37 @@ def tables(result: dict[str, Any]) -> str:
         "|" + "---|" * 14,
     ]
     for name, row in figures["rows"].items():
-        cells = [name.split("/")[0], row["backbone"], row["motion"], row["input_px"], f"{row['n_good']}/{row['n_bad']}"]
+        unusual = ", ".join(name.split("/")[3:])
+        cells = [name.split("/")[0], f"{row['backbone']} {unusual}".strip(), row["motion"], row["input_px"]]
+        cells.append(f"{row['n_good']}/{row['n_bad']}")
         cells += [_figure(row, column) for column in _COLUMNS]
         cells += [_rate(row["false_calls_per_1000"], row["n_good"]), _rate(row["escapes_per_1000"], row["n_bad"])]
         lines.append("| " + " | ".join(str(cell) for cell in [*cells, row["train_s"]]) + " |")
     for name, row in figures["naive"].items():
         cells = [name, "naive difference", "none", 256, "", *(_figure(row, c) for c in _COLUMNS[:4])]
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " | | | | | |")
-    return "\n".join([*lines, "", _boards(figures["deeppcb"])])
+    ends = [_boards(figures["deeppcb"])]
+    if "splits" in figures:
+        ends += [_splits(figures["splits"]), _contamination(figures["contamination"])]
+    return "\n\n".join(["\n".join(lines), *ends])
+
+
+def _splits(splits: dict[str, Any]) -> str:
+    return (
+        f"False calls on mvtec_screw, {splits['n_splits']} random splits of the good parts, a target of "
+        f"{splits['target_per_1000']:g} in 1000: {splits['n_stopped']} of {splits['n_judged']} parts kept back were "
+        f"stopped, {1000 * splits['n_stopped'] / splits['n_judged']:.1f} in 1000; {splits['n_splits_within']} of "
+        f"{splits['n_splits']} splits stopped at most one part."
+    )
+
+
+def _contamination(found: dict[str, float]) -> str:
+    return (
+        "5 % defective parts among the good screws learnt from, against none: pixel AUROC "
+        f"{found['contaminated_pixel_auroc']:.4f} against {found['clean_pixel_auroc']:.4f}, image AUROC "
+        f"{found['contaminated_image_auroc']:.3f} against {found['clean_image_auroc']:.3f}, pixel AP "
+        f"{found['contaminated_pixel_ap']:.3f} against {found['clean_pixel_ap']:.3f}."
+    )
 
 
 def _boards(boards: dict[str, Any]) -> str:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 
 from engines.backbone_student import load_student
 from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
+from engines.feature_model import FeatureModel
 from engines.features import FeatureExtractor, grid_size
 
 
@@ -78,3 +81,38 @@ def test_a_place_that_hardly_any_picture_shows_is_not_scored() -> None:
     )
     assert 0 not in model.places
     assert model.score(np.full((1, 4, 3, 3), 50, np.float32))[0, 0, 0] == 0
+
+
+def test_a_frame_is_judged_by_its_own_level_as_far_as_power_says() -> None:
+    """Twice as restless everywhere: half as much by power 1, unchanged by power 0; never beyond the least level."""
+    grid, d = (2, 4), 3
+    places = np.arange(8)
+    zeros = np.zeros((8, d), np.float32)
+    plain = FeatureModel(np.eye(d, dtype=np.float32), grid, places, zeros, zeros + 1, zeros[:, None])
+    distances = np.linspace(1, 8, 8, dtype=np.float32)[None]
+    assert plain.n_below == 2
+    assert plain.levels(distances).tolist() == [2.0]
+    doubled = 2 * distances
+    np.testing.assert_allclose(plain.graded(doubled) / plain.graded(distances), np.full((1, 2, 4), 2.0))
+    relative = replace(plain, power=1.0)
+    np.testing.assert_allclose(relative.graded(doubled), relative.graded(distances), rtol=1e-6)
+    still = relative.scaled(1.0, least_level=2.0)
+    eighth = np.asarray(distances / 8, np.float32)
+    np.testing.assert_allclose(still.graded(eighth) / eighth.reshape(1, *grid), np.full((1, 2, 4), 0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_the_graph_grades_as_the_model_does(power: float) -> None:
+    backbone, size_px = load_student(), (64, 64)
+    good = pictures(9, *size_px)
+    features = FeatureExtractor(backbone, size_px).features(good)
+    cells = np.ones((9, *grid_size(size_px)), np.bool_)
+    settings = FitSettings(centres=3, power=power)
+    projection = np.eye(backbone.spec.channels, dtype=np.float32)
+    model = fit_model(projection, features, cells, settings, seed=0).scaled(1.5, least_level=0.4)
+    session = onnxruntime.InferenceSession(model.export(backbone, size_px), providers=["CPUExecutionProvider"])
+    odd = pictures(2, *size_px, seed=1)
+    odd[1, :, 20:40, 20:40] = 255
+    (found,) = session.run(None, {"picture": odd})
+    expected = model.score(FeatureExtractor(backbone, size_px).features(odd))
+    np.testing.assert_allclose(found[:, 0], expected, atol=2e-3 * expected.max())
