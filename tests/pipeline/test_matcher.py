@@ -49,9 +49,10 @@ def test_the_bundle_carries_the_network_and_the_line_runs_it_without_torch(good:
     pytest.importorskip("torch", reason="torch is not installed: pip install 'sightline[train]'")
     out = tmp_path / "plate.bundle"
     checkpoint = out.with_suffix(".matcher.npz")
-    summary = train(good, out, network_checkpoint=checkpoint)
+    summary = train(good, out, network_checkpoint=checkpoint, align_image="edges")
     bundle = Bundle.open(out)
-    assert bundle.manifest.align is not None and bundle.manifest.align.start == "network"
+    align = bundle.manifest.align
+    assert align is not None and (align.start, align.image) == ("network", "edges")
     assert MATCHER in bundle.members
     assert summary.n_matched_same == summary.n_matched == 12, "the search stands in where the network is untrained"
     assert not checkpoint.exists()
