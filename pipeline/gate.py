@@ -70,13 +70,16 @@ class GateReference:
 
     def field_divergence(self, fields: NDArray[np.float64]) -> float:
         """Nats a field by which `fields` (n, F) diverge beyond chance; fields seen too rarely say nothing."""
-        found = []
-        for k in range(fields.shape[1]):
-            seen = fields[~np.isnan(fields[:, k]), k]
-            if len(seen) >= LEAST_PARTS and np.isfinite(self.edges[k]).all():
-                now = _histogram(seen, self.edges[k])
-                found.append(float(np.sum(now * np.log(now / self.shares[k]))) - (N_BINS - 1) / (2 * len(seen)))
-        return max(float(np.mean(found)), 0.0) if found else 0.0
+        seen = ~np.isnan(fields)
+        n = seen.sum(0)
+        told = (n >= LEAST_PARTS) & np.isfinite(self.edges[:, 0])
+        if not told.any():
+            return 0.0
+        bins = (fields[:, :, None] >= self.edges).sum(2)
+        here = [(seen & (bins == k)).sum(0) for k in range(N_BINS)]
+        now = (np.stack(here, 1) + 0.5) / (n + N_BINS / 2)[:, None]
+        divergence = (now * np.log(now / self.shares)).sum(1) - (N_BINS - 1) / (2 * np.maximum(n, 1))
+        return max(float(divergence[told].mean()), 0.0)
 
 
 def _histogram(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

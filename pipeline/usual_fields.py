@@ -45,8 +45,10 @@ class UsualFields:
         spread = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
         correlation = np.clip(covariance / np.outer(spread, spread), -1, 1)
         shrunk = (1 - _SHRINKAGE) * correlation + _SHRINKAGE * np.eye(len(names))
-        np.fill_diagonal(shrunk, 1.0)
-        return cls(names, mean, scale, shrunk)
+        values, vectors = np.linalg.eigh(shrunk)  # pairs seen on different parts need not fit together
+        shrunk = (vectors * np.maximum(values, _SHRINKAGE / 2)) @ vectors.T
+        root = np.sqrt(np.diag(shrunk))
+        return cls(names, mean, scale, shrunk / np.outer(root, root))
 
     def describe(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Parts (n, F), NaN where missing, as (n, 2 F + 2).
@@ -61,7 +63,7 @@ class UsualFields:
             there = np.flatnonzero(~np.isnan(part))
             if len(there) == 0:
                 continue
-            precision = np.linalg.pinv(self.correlation[np.ix_(there, there)], hermitian=True)
+            precision = np.linalg.inv(self.correlation[np.ix_(there, there)])
             weighted = precision @ part[there]
             own = weighted / np.sqrt(np.maximum(np.diag(precision), 1e-9))
             row[z.shape[1] + there] = own
