@@ -26,12 +26,12 @@ from kafka import KafkaConsumer, KafkaProducer
 from agents.activation import Wishes, activate
 from agents.database import connect
 from benchmarks.result import BenchResult, machine
-from deploy.demo import PRODUCT, train_plate
+from deploy.demo_products import train_plate
 from deploy.engine_cache import engine_cache
 from deploy.line import Line
 from deploy.settings import Settings, kafka_python_options, load_settings
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules
-from pipeline.plate import SimulatedLine, encode_png
+from pipeline.plate import PRODUCT, SimulatedLine, encode_png
 from schemas.frame import Frame, encode_headers
 from schemas.store import ContentStore
 from schemas.topics import Topics

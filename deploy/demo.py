@@ -1,15 +1,13 @@
-"""The demo: a whole line on this machine, with a fixture that starts to scratch every part."""
+"""The demo: a whole line on this machine, with a simulated camera, told as it happens."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kafka import KafkaConsumer
@@ -17,6 +15,7 @@ from rich.rule import Rule
 
 from agents.activation import Wishes, activate
 from agents.database import connect
+from deploy.demo_products import DemoProduct
 from deploy.demo_story import Story, story_topics, tell
 from deploy.highlights import Highlights
 from deploy.line import Line
@@ -26,58 +25,60 @@ from schemas.store import ContentStore, read_reference
 from schemas.topics import Topics
 
 STATION = "demo/line1/cam0"
-PRODUCT = "plate"
 FPS = 12.0
-SCRATCH_FROM_UNIT = 90
-DEFECT_RATE = 0.03
-N_GOOD_PARTS = 80
 _SETTLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What a demo showed. `confirmed_after_s` counts from the camera's start; None: no alert was confirmed."""
+    """What a demo showed. `confirmed_after_s` counts from the camera's start; None: no alert was confirmed.
+
+    `n_read`: printed parameters that were read.
+    """
 
     n_frames: int
+    n_read: int
     confirmed_after_s: float | None
     picture: Path | None
 
 
-def run_demo(settings: Settings, seconds: float, out: Highlights, stopping: Callable[[], bool]) -> DemoResult:
-    """Train (in the background), start the line, run the camera for `seconds`, tell the story.
+def run_demo(
+    settings: Settings, product: DemoProduct, seconds: float, out: Highlights, stopping: Callable[[], bool]
+) -> DemoResult:
+    """Train `product` (in the background), start the line, run the camera for `seconds`, tell the story.
 
     Raises: SetupError when a service or the training fails.
     """
     state_dir = settings.state_dir
     state_dir.mkdir(parents=True, exist_ok=True)
-    bundle_path = state_dir / "plate.bundle"
-    training = _Training(bundle_path)
+    bundle_path = state_dir / f"{product.name}.bundle"
+    training = _Training(product, bundle_path)
     training.start()
     line = Line(settings, lambda sentence: out.console.print(f"[dim]{sentence}", highlight=False))
 
     def put_in_force(in_force: Settings) -> None:
         if training.is_alive():
-            out.console.print(f"[dim]training the plate's recipe from {N_GOOD_PARTS} good parts", highlight=False)
+            out.console.print(f"[dim]training the recipe of {product.name} from good parts", highlight=False)
         training.result()
-        _activate(in_force, bundle_path)
+        _activate(in_force, product, bundle_path)
 
     try:
         line.start(put_in_force)
-        return _watch(line, seconds, out, stopping)
+        return _watch(line, product, seconds, out, stopping)
     finally:
         out.console.print("[dim]stopping the line", highlight=False)
         line.stop()
 
 
-def _watch(line: Line, seconds: float, out: Highlights, stopping: Callable[[], bool]) -> DemoResult:
+def _watch(
+    line: Line, product: DemoProduct, seconds: float, out: Highlights, stopping: Callable[[], bool]
+) -> DemoResult:
     settings, topics = line.settings, Topics(line.settings.topic_prefix)
     consumer = KafkaConsumer(*story_topics(topics), auto_offset_reset="latest", **kafka_python_options(settings))
     consumer.poll(timeout_ms=2000)
-    camera = _start_camera(settings, int(seconds * FPS))
+    camera = _start_camera(settings, product, int(seconds * FPS))
     story = Story(out, time.monotonic())
-    out.event(
-        Rule(f"the line runs: {FPS:g} parts a second; from part {SCRATCH_FROM_UNIT} on the fixture scratches each")
-    )
+    out.event(Rule(f"the line runs: {FPS:g} parts a second; {product.opening}"))
     try:
         ends_at_s = story.began_at_s + seconds + _SETTLE_S
         while time.monotonic() < ends_at_s and not stopping():
@@ -89,8 +90,9 @@ def _watch(line: Line, seconds: float, out: Highlights, stopping: Callable[[], b
         camera.wait(20)
         consumer.close()
     picture = _save_picture(story, settings.state_dir / "alert.png")
-    story.summarise(settings.postgres_url, str(shown_path(picture)) if picture else None)
-    return DemoResult(sum(story.outcomes.values()), story.confirmed_after_s, picture)
+    shown = str(shown_path(picture)) if picture else None
+    story.summarise(settings.postgres_url, shown, product.questions, has_alert=product.has_alert)
+    return DemoResult(sum(story.outcomes.values()), story.n_read, story.confirmed_after_s, picture)
 
 
 def shown_path(path: Path) -> Path:
@@ -99,31 +101,23 @@ def shown_path(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _start_camera(settings: Settings, count: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "deploy.cli", "camera", "--source", f"/{STATION}", "--product", PRODUCT]
-    command += ["--simulate", "plate", "--fps", str(FPS), "--count", str(count), "--linger-ms", "0"]
-    command += [
-        "--defect-rate",
-        str(DEFECT_RATE),
-        "--scratch-from",
-        str(SCRATCH_FROM_UNIT),
-        "--kafka",
-        settings.kafka_url,
-    ]
-    command += ["--state", str(settings.state_dir)]
+def _start_camera(settings: Settings, product: DemoProduct, count: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "deploy.cli", "camera", "--source", f"/{STATION}", "--product", product.name]
+    command += [*product.camera, "--fps", str(FPS), "--count", str(count), "--linger-ms", "0"]
+    command += ["--kafka", settings.kafka_url, "--state", str(settings.state_dir)]
     log = (settings.state_dir / "logs" / "camera.log").open("ab")
     with log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
-def _activate(settings: Settings, bundle_path: Path) -> None:
+def _activate(settings: Settings, product: DemoProduct, bundle_path: Path) -> None:
     with connect(settings.postgres_url, application="sightline demo") as connection, connection.transaction():
         activate(
             connection,
             ContentStore(settings.bundles_url),
             bundle_path.read_bytes(),
             station=STATION,
-            product=PRODUCT,
+            product=product.name,
             wishes=Wishes(),
             name=str(bundle_path),
         )
@@ -139,15 +133,16 @@ def _save_picture(story: Story, path: Path) -> Path | None:
 class _Training(threading.Thread):
     """Makes the demo's bundle while the services start; one from an earlier run is used again."""
 
-    def __init__(self, bundle_path: Path) -> None:
+    def __init__(self, product: DemoProduct, bundle_path: Path) -> None:
         super().__init__(name="training", daemon=True)
+        self._product = product
         self._bundle_path = bundle_path
         self._error: Exception | None = None
 
     def run(self) -> None:
         try:
             if not _is_usable(self._bundle_path):
-                train_plate(self._bundle_path)
+                self._product.train(self._bundle_path)
         except Exception as error:  # handed to the main thread by result()
             self._error = error
 
@@ -168,26 +163,3 @@ def _is_usable(path: Path) -> bool:
         return Bundle.open(path).manifest.version == sightline_version()
     except SetupError:
         return False
-
-
-def train_plate(bundle_path: Path) -> None:
-    """Train the demo's recipe from rendered good parts."""
-    from pipeline.bundling import train_bundle
-    from pipeline.good_parts import picture_paths
-    from pipeline.plate import write_good_parts
-    from pipeline.training import TrainSettings
-
-    with tempfile.TemporaryDirectory(prefix="sightline-plates-") as folder:
-        write_good_parts(Path(folder), N_GOOD_PARTS)
-        train_bundle(
-            PRODUCT,
-            picture_paths(Path(folder)),
-            (),
-            backbone="student",
-            weights=None,
-            colour="grey",
-            settings=TrainSettings(),
-            created_at=datetime.now(UTC),
-            out=bundle_path,
-            progress=lambda what, done, total: None,
-        )
