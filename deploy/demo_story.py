@@ -40,7 +40,8 @@ ASE_QUESTIONS: tuple[Question, ...] = (
     (
         "What did the machine print, and how much of it could be read?",
         "SELECT name, unit, count(*) AS n, count(value_number) AS n_known,"
-        " round(avg(value_number)::numeric, 3) AS mean, round(stddev(value_number)::numeric, 3) AS deviation FROM sightline.field_reading GROUP BY name, unit"
+        " round(avg(value_number)::numeric, 3) AS mean, round(stddev(value_number)::numeric, 3) AS deviation"
+        " FROM sightline.field_reading GROUP BY name, unit"
         " ORDER BY min(ordinal)",
     ),
     (
