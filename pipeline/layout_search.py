@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import median
 
 import cv2
 import numpy as np
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 
 from engines.cnocr_reader import FoundText
 from pipeline.field_plausibility import broken_relation, fold_name
-from pipeline.layout_ink import digit_rows, first_column, ink_of, last_column, name_end, print_colour
+from pipeline.layout_ink import ink_of, print_colour
 from pipeline.layout_part import find_part
 from pipeline.layout_pieces import Candidate, candidates
+from pipeline.layout_place import inner, measure_place
 from schemas.errors import InputError
 from schemas.layout import Layout, LayoutField, Relation
 from schemas.verdict import Box
@@ -23,8 +23,6 @@ LEAST_PICTURES = 3
 _LEAST_CONTRAST = 40
 _LEAST_SHARE = 0.5
 """A field is there in at least this share of the pictures."""
-_ROOM_DIGITS = 1.6
-"""Free room for a longer number, before it or, where its unit follows it, behind, in heights of a digit."""
 Rgb = NDArray[np.uint8]
 Grey = NDArray[np.uint8]
 
@@ -108,30 +106,12 @@ def _field(
     decimals, n_agreeing = counts.most_common(1)[0]
     if n_agreeing < 0.8 * len(every):
         return f"{name!r} is printed with {sorted(counts)} decimals: left out; its format changes"
-    top, bottom = round(median(each.top_px for each in every)), round(median(each.bottom_px for each in every))
-    top, bottom = max(top, 0), min(bottom, reference.shape[0])
-    windows = [greys[i][top:bottom, _inner(each)] for i, each in group.items()]
-    digits = digit_rows(windows, top)
-    size = max(digits[1] - digits[0], 5.0)
-    left = max(round(median(each.left_px for each in every)), 0)
-    right = min(max(round(each.right_px) for each in every) + 2, reference.shape[1])
-    guess = round(median(each.name_right_px for each in every)) - left
-    end = left + name_end(reference[top:bottom, left:right], guess, 0.25 * size)
-    whole = [ink_of(greys[i][top:bottom, end:right]) for i in group]
-    contrast = median(each.contrast for each in whole)
-    if contrast < _LEAST_CONTRAST:
-        return f"{name!r} stands out by {contrast:.0f} grey levels only: left out; print it lighter or darker"
-    ends = [last_column(each.share) or 0 for each in whole]
-    starts = [first_column(each.share) or 0 for each in whole]
-    aligned_left = max(starts) - min(starts) <= 0.35 * size and bool(unit or max(ends) - min(ends) > 0.5 * size)
-    room = _ROOM_DIGITS * size if aligned_left else 0.35 * size
-    value_left = max(end + round(min(0.25 * size, 0.5 * min(starts))), end + min(starts) - round(_ROOM_DIGITS * size))
-    value_right = min(end + max(ends) + round(room), reference.shape[1])
-    first = next(iter(group))
+    place = measure_place(group, greys, reference)
+    if place.contrast < _LEAST_CONTRAST:
+        return f"{name!r} stands out by {place.contrast:.0f} grey levels only: left out; print it lighter or darker"
     low, high = _range([each.number.replace(",", ".") for each in every], decimals, unit)
-    margin = round(0.35 * size)
-    y = max(round(digits[0]) - margin, 0)
-    box_height = min(round(digits[1]) + margin, reference.shape[0]) - y
+    first, (top, bottom) = next(iter(group)), place.rows
+    number = slice(top, bottom), inner(group[first])
     return LayoutField(
         name=name,
         unit=unit,
@@ -139,19 +119,11 @@ def _field(
         decimal_mark="," if mark == "," else ".",
         low=low,
         high=high,
-        name_px=(left, y, end - left, box_height),
-        value_px=(value_left, y, value_right - value_left, box_height),
-        digits_px=(round(digits[0], 1), round(digits[0] + size, 1)),
-        colour=print_colour(pictures[first][top:bottom, _inner(group[first])], ink_of(windows[0]).share),
-        dark_ink=sum(each.dark for each in whole) * 2 > len(whole),
-    )
-
-
-def _inner(candidate: Candidate) -> slice:
-    """Columns of the number without its first and last few, which may belong to its neighbours."""
-    width = candidate.number_right_px - candidate.number_left_px
-    return slice(
-        max(round(candidate.number_left_px + 0.2 * width), 0), max(round(candidate.number_right_px - 0.2 * width), 2)
+        name_px=place.name_px,
+        value_px=place.value_px,
+        digits_px=place.digits_px,
+        colour=print_colour(pictures[first][number], ink_of(greys[first][number]).share),
+        dark_ink=place.dark_ink,
     )
 
 
