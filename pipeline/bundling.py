@@ -22,6 +22,7 @@ from engines.parity import measure_parity, probe_frames
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.field_members import FieldMembers
 from pipeline.folder_inspection import count_stopped
+from pipeline.fusion_bundling import FusionSummary
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apart, load_good_parts
 from pipeline.inspection import Inspector
 from pipeline.provenance import manifest_of
@@ -57,6 +58,7 @@ class TrainingSummary(BaseModel):
     n_synthetic_caught: int
     n_matched: int | None = None
     n_matched_same: int | None = None
+    fusion: FusionSummary | None = None
 
     def text(self) -> str:
         """A few lines for people."""
@@ -72,6 +74,8 @@ class TrainingSummary(BaseModel):
                 f"from the matching network's start {self.n_matched_same} of {self.n_matched} good parts end at the "
                 "pose the search finds"
             )
+        if self.fusion is not None:
+            lines.append(self.fusion.text())
         if self.suspects:
             lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
         if self.n_bad:

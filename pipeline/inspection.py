@@ -23,12 +23,13 @@ from pipeline.decision import RecipeRules, decide
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, decode
 from pipeline.defects import find_defects
 from pipeline.field_reader import FieldReader, FieldsRead, digital_fields
+from pipeline.fusion_members import Fused, Fuser
 from pipeline.overlay import heat_map_png
 from pipeline.preparation import Placed, Preparation, Prepared
 from pipeline.score_map import UNSCORED, ScoreMapper, scored_pixels
 from schemas.errors import DeadLetterReason, PoisonFrame
 from schemas.frame import Parameter
-from schemas.verdict import Alignment, Box, Defect, FieldReading, Outcome, Reason
+from schemas.verdict import Alignment, Box, Defect, FieldReading, Gate, Outcome, Reason
 
 __all__ = ["Inspection", "InspectionRequest", "Inspector", "RecipeRules", "Refusal"]
 HeatMaps = Literal["suspect", "all", "none"]
@@ -51,7 +52,7 @@ class Inspection:
     `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 (NaN: not scored) on the template, `score_map`
     (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px.
     `localise_ms` is the frame's share of its batch. `fields`: machine parameters, printed or digital; `read_ms` None
-    when none were looked for.
+    when none were looked for. `gate`: how far picture and fields were trusted; `fuse_ms` None when nothing was fused.
     """
 
     outcome: Outcome
@@ -71,6 +72,8 @@ class Inspection:
     localise_ms: float
     fields: tuple[FieldReading, ...] = ()
     read_ms: float | None = None
+    gate: Gate = field(default_factory=Gate)
+    fuse_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class _Measured:
     decode_ms: float
     align_ms: float
     read: FieldsRead
+    fused: Fused | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +127,7 @@ class Inspector:
         self._preparation = Preparation.of_bundle(bundle, max_pixels)
         self._foreground = bundle.foreground()
         self._fields = FieldReader.of_bundle(bundle, n_threads)
+        self._fuser = Fuser.of_bundle(bundle, n_threads)
         self._engine = load_engine(bundle, backend, n_threads, cache_dir)
         width, height = bundle.manifest.input_size_px
         grid = self._engine.infer(np.zeros((1, 3, height, width), np.uint8))
@@ -186,6 +191,8 @@ class Inspector:
         at = replace(decoded, align_ms=_ms_since(start))
         if prepared is None:
             return _uninspected(Reason.MISALIGNED, placed.detail, placed, at)
+        if self._fuser is not None:
+            at = replace(at, fused=self._fuser.fuse(picture, read.readings()))
         return _Ready(prepared, placed.alignment, at)
 
     def _localise(
@@ -221,7 +228,10 @@ class Inspector:
         if score == UNSCORED:
             return self._unscorable(frame, recipe)
         outcome, reason = decide(score, recipe.thresholds)
-        detail = ""
+        detail, fused = "", frame.at.fused
+        if fused is not None and fused.defective:
+            outcome, reason = Outcome.FAIL, None
+            detail = f"picture and fields together: defective with probability {fused.probability:.2f}"
         if outcome is Outcome.PASS and frame.at.read.too_few:
             outcome, reason, detail = Outcome.REVIEW, Reason.FIELDS_UNREADABLE, frame.at.read.detail
         defects: tuple[Defect, ...] = ()
@@ -241,6 +251,7 @@ class Inspector:
             self._mapper.masked(grid, scored), score_map,
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
             share_ms + _ms_since(start), frame.at.read.readings(), frame.at.read.read_ms,
+            fused.gate if fused is not None else Gate(), fused.fuse_ms if fused is not None else None,
         )  # fmt: skip
 
     def _unscorable(self, frame: _Ready, recipe: RecipeRules) -> Inspection:

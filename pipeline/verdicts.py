@@ -9,7 +9,7 @@ from datetime import datetime
 from pipeline.inspection import Inspection
 from schemas.frame import Frame
 from schemas.recipe import Recipe
-from schemas.verdict import Alignment, FieldReading, Outcome, Provenance, Reason, TimingMs, Verdict, verdict_id
+from schemas.verdict import Alignment, FieldReading, Gate, Outcome, Provenance, Reason, TimingMs, Verdict, verdict_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class DecidedBy:
 def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: Inspection, by: DecidedBy) -> Verdict:
     """The verdict on an inspected frame; evidence references are added once they are stored."""
     took_ms = inspection.decode_ms + (inspection.read_ms or 0.0) + inspection.align_ms + inspection.localise_ms
-    total_ms = (by.queue_ms or 0.0) + took_ms
+    total_ms = (by.queue_ms or 0.0) + took_ms + (inspection.fuse_ms or 0.0)
     return _verdict(
         frame,
         product,
@@ -40,12 +40,14 @@ def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: In
         defects=tuple(inspection.defects),
         alignment=inspection.alignment,
         fields=inspection.fields,
+        gate=inspection.gate,
         timing_ms=TimingMs(
             queue=by.queue_ms,
             decode=inspection.decode_ms,
             align=inspection.align_ms,
             localise=inspection.localise_ms,
             read=inspection.read_ms,
+            fuse=inspection.fuse_ms,
             total=total_ms,
         ),
         late=_is_late(frame, recipe, by.decided_at),
@@ -93,6 +95,7 @@ def _verdict(
     defects: tuple[object, ...] = (),
     fields: tuple[FieldReading, ...] = (),
     alignment: Alignment | None = None,
+    gate: Gate | None = None,
     late: bool = False,
 ) -> Verdict:
     bundle = recipe.bundle_sha256 if recipe else None
@@ -119,6 +122,7 @@ def _verdict(
             "defects": defects,
             "fields": fields,
             "alignment": alignment or Alignment(),
+            "gate": gate or Gate(),
             "provenance": Provenance(
                 bundle_sha256=bundle,
                 recipe_revision=revision,

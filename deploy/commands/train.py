@@ -106,6 +106,13 @@ def train(
         Path | None,
         typer.Option(help="Layout of printed machine parameters, from `sightline layout`: read on the line."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="labels.csv with the columns picture (beside it) and label (good, defective): picture and --fields "
+            "are fused into one verdict. Needs the extras train and boost, and minutes."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
     created_at: Annotated[
         datetime | None, typer.Option(help="Time written into the bundle (UTC); now when absent.")
@@ -119,9 +126,16 @@ def train(
     from deploy.commands.progress import ConsoleProgress
     from pipeline.bundling import train_bundle
     from pipeline.field_members import FieldMembers
+    from pipeline.fusion_bundling import teach_fusion
     from pipeline.good_parts import good_paths, picture_paths
+    from pipeline.labelled_parts import read_labels
     from pipeline.training import TrainSettings
+    from schemas.errors import InputError
 
+    if labels is not None:
+        if fields is None:
+            raise InputError("--labels fuses a picture with its machine parameters: give --fields layout.toml as well")
+        read_labels(labels)
     settings = TrainSettings(
         motion=motion.value,
         precision=precision.value,
@@ -149,4 +163,9 @@ def train(
             variations=variations,
             fields=None if fields is None else FieldMembers.open(fields),
         )
+        if labels is not None:
+            fused = teach_fusion(out, labels, seed=seed, progress=progress)
+            summary = summary.model_copy(
+                update={"sha256": fused.sha256, "size_bytes": fused.size_bytes, "fusion": fused}
+            )
     typer.echo(summary.model_dump_json() if json else summary.text())

@@ -1,0 +1,107 @@
+"""Teaching a bundle to fuse picture and machine parameters, from labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from engines.bundle import LAYOUT, Bundle, write_bundle
+from engines.oanet_branches import image_branch
+from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
+from engines.oanet_lessons import CLEAN, Progress, prepare_lessons
+from engines.oanet_training import OanetSettings
+from pipeline.field_reader import FieldReader
+from pipeline.fusion_members import fusion_members
+from pipeline.gate import lost_share
+from pipeline.labelled_parts import load_labelled
+from pipeline.oanet_training import train_fusion
+from pipeline.preparation import Preparation
+from schemas.errors import InputError, SetupError
+
+SIDE_PX = 112
+_HELD_SHARE = 0.2
+_PARITY_PARTS = 32
+
+
+class FusionSummary(BaseModel):
+    """What fusing promises: on parts it did not learn, at the threshold the bundle carries."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    size_bytes: int
+    n_good: int
+    n_defective: int
+    n_held: int
+    recall: float
+    f1: float
+    false_calls_per_1000: float
+    threshold: float
+    branch: str
+
+    def text(self) -> str:
+        """A line for people."""
+        return (
+            f"fused with machine parameters from {self.n_good} good and {self.n_defective} defective parts; of "
+            f"{self.n_held} parts held back {100 * self.recall:.1f} % of the defective ones are found "
+            f"(F1 {self.f1:.3f}), {self.false_calls_per_1000:.0f} of 1000 good ones stopped\nsha256 {self.sha256}"
+        )
+
+
+def teach_fusion(
+    path: Path, labels: Path, *, branch: str = "student", weights: Path | None = None, seed: int = 0, progress: Progress
+) -> FusionSummary:
+    """Train on the pictures of `labels` and write the bundle at `path` anew, with what fuses in it.
+
+    A fifth of the parts is held back for the summary; nothing is fitted to them.
+    Raises: InputError when labels, pictures or layout will not do; MissingExtra without torch or XGBoost; SetupError
+        when the backends disagree about the network.
+    """
+    bundle = Bundle.open(path)
+    reader = FieldReader.of_bundle(bundle)
+    if reader is None:
+        raise InputError(f"{path} has no {LAYOUT}: give --fields with --labels")
+    part_px = reader.layout.part_px
+    if part_px is None:
+        raise InputError("the layout does not say where the part is; add part_px = [x, y, width, height] to it")
+    parts = load_labelled(labels, reader, part_px, Preparation.of_bundle(bundle).decode_rules, progress)
+    good = parts.crops[~parts.defective]
+    lessons = prepare_lessons(
+        image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress
+    )
+    order = np.random.default_rng([seed, 7]).permutation(len(parts.defective))
+    held, train = np.split(order, [round(_HELD_SHARE * len(order))])
+    fusion = train_fusion(
+        parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed), progress=progress
+    )
+    _check_backends(oanet_graph(fusion.trainer.network()), lessons.images_uint8(order[:_PARITY_PARTS], CLEAN),
+                    fusion.bag.usual.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip
+    members = fusion_members(fusion, part_px, float(np.mean([lost_share(crop) for crop in good])))
+    sha256 = write_bundle(path, bundle.manifest, {**bundle.members, **members})
+    voices, _ = fusion.voices(held, parts.values[held])
+    called, truth = fusion.rule.probability(voices) >= fusion.rule.threshold, parts.defective[held]
+    hits = int((called & truth).sum())
+    return FusionSummary(
+        sha256=sha256,
+        size_bytes=path.stat().st_size,
+        n_good=int((~parts.defective[train]).sum()),
+        n_defective=int(parts.defective[train].sum()),
+        n_held=len(held),
+        recall=hits / max(int(truth.sum()), 1),
+        f1=2 * hits / max(int(called.sum() + truth.sum()), 1),
+        false_calls_per_1000=1000 * float(called[~truth].mean()) if (~truth).any() else 0.0,
+        threshold=fusion.rule.threshold,
+        branch=branch,
+    )
+
+
+def _check_backends(model: bytes, pictures: NDArray[np.uint8], fields: NDArray[np.float64]) -> None:
+    apart = backend_difference(model, pictures, fields, "openvino")
+    if apart > TOLERANCE:
+        raise SetupError(
+            f"parity gate: OpenVINO and ONNX Runtime differ by {apart:.2g} on the fusing network ({TOLERANCE:g} is "
+            "allowed); update OpenVINO"
+        )
