@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.oanet_lessons import CLEAN, N_LEARNT, Lessons
-from engines.oanet_training import OanetSettings, OanetTrainer, standard_of, tensors_of
+from engines.oanet_lessons import CLEAN, N_LEARNT
+from engines.oanet_training import OanetTrainer, standard_of, tensors_of
 from pipeline.intra_bagging import make_voice
 
 if TYPE_CHECKING:
@@ -28,21 +27,19 @@ def xgboost_alone(
 class Film:
     """Feature-wise linear modulation: an MLP of the fields scales and shifts the last stage's channels.
 
-    The image trunk is that of OANet, trained the same way on the same versions of pictures and fields.
+    The image trunk is that of the concatenating peer, trained on the same versions of pictures and fields.
     Source: Perez et al., FiLM (2018).
     """
 
-    def __init__(self, lessons: Lessons, settings: OanetSettings) -> None:
-        self._trunk = OanetTrainer(lessons, replace(settings, fields=False))
-        self._settings = settings
+    def __init__(self, trunk: OanetTrainer) -> None:
+        self._trunk = trunk
 
     def train(self, train: NDArray[np.int64]) -> None:
-        """The image branch alone first, then modulation and head on its stages, with fields dropped at random."""
+        """Modulation and head on the trunk's stages, with fields dropped at random."""
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
-        lessons, settings = self._trunk.lessons, self._settings
-        self._trunk.train(train)
+        lessons, settings = self._trunk.lessons, self._trunk.settings
         self._standard = standard_of(lessons.fields[0, train])
         with torch.no_grad():
             stages = torch.stack([self._trunk.stages(train, version) for version in range(N_LEARNT)], 1)

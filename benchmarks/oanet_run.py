@@ -64,7 +64,7 @@ def run_repeat(
         say("concatenation, FiLM")
         concat = OanetTrainer(described, replace(own, alignment=0.0))
         concat.train(train)
-        film = Film(described, own)
+        film = Film(concat)
         film.train(train)
     rng = np.random.default_rng([seed, 10])
     scenes = {}
