@@ -130,23 +130,7 @@ def _drawn(text: str, rng: np.random.Generator) -> tuple[NDArray[np.float32], fl
     )
     top, bottom = digit_edges(style)
     ink = draw_text(text, style, float(rng.random()))
-    if rng.random() < 0.4:
-        ink = _reshaped(ink, bottom, rng)
     return ink ** np.float32(np.exp(rng.uniform(-0.45, 0.45))), top, bottom
-
-
-def _reshaped(ink: NDArray[np.float32], baseline: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The print narrower or wider, slanted, thinner or bolder: typefaces that were never drawn."""
-    stretch, slant = float(rng.uniform(0.82, 1.2)), float(rng.uniform(-0.05, 0.2))
-    width = int(np.ceil(ink.shape[1] * stretch + abs(slant) * ink.shape[0])) + 2
-    motion = np.array([[stretch, -slant, slant * baseline + 1], [0, 1, 0]], np.float64)
-    shaped = np.asarray(cv2.warpAffine(ink, motion, (width, ink.shape[0]), flags=cv2.INTER_LINEAR), np.float32)
-    if rng.random() < 0.5:
-        weight = float(rng.uniform(0.35, 0.8))
-        spread = np.asarray(cv2.GaussianBlur(shaped, (0, 0), float(rng.uniform(0.4, 0.8))), np.float32)
-        shaped = np.clip((spread - 0.5) / weight + float(rng.uniform(0.4, 0.65)), 0, 1).astype(np.float32)
-        shaped[spread < 0.08] = 0
-    return shaped
 
 
 def digit_edges(style: TextStyle) -> tuple[float, float]:
