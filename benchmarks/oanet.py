@@ -6,10 +6,13 @@ Table 1's rows. Fields are the true values: the reader has a benchmark of its ow
 that of `gate` and `ungated`, which belongs to their rule (`f1_at_half` is theirs at 0.5). `f1`, `f1_best_single`,
 `f1_retention` and `auroc` are of the first branch; retention is F1 at 60 % missing and GridMask over F1 on clean parts.
 The paper's networks, which learn from the beginning, take long; how often each was run stands in `repeats`.
+
+python -m benchmarks.oanet --branch student --repeats 5 prints the tables of docs/oanet.md for one branch.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.accuracy_cases import resnet18_weights
 from benchmarks.oanet_cost import fusion_cost
 from benchmarks.oanet_parts import NAMES, Parts, make_parts, split
+from benchmarks.oanet_report import tables
 from benchmarks.oanet_run import Repeat, run_repeat
 from benchmarks.oanet_scores import summary
 from benchmarks.result import BenchResult, Json, machine
@@ -140,3 +144,14 @@ def _rounded(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Json]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Tables of docs/oanet.md, one image branch at a time.")
+    parser.add_argument("--branch", choices=list(REPEATS), default="student", help="image branch")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats, each with a split of its own")
+    parser.add_argument("--frames", type=int, default=N_PARTS, help="parts of the set")
+    asked = parser.parse_args()
+    result = run(asked.frames, {asked.branch: asked.repeats})
+    print(tables(dict(result.figures)["branches"], {asked.branch: asked.repeats}))  # type: ignore[arg-type]
+    print(result.to_json())
