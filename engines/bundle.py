@@ -13,6 +13,7 @@ fixed, so that equal contents give equal bytes. Nothing in it is ever unpacked t
     layout.toml      optional: where machine parameters are printed (schemas/layout.py); then these too:
     layout.png       the layout's reference picture, (H, W) uint8 of the frame's size
     reader.onnx      (N, 20, W) uint8 lines -> log probabilities of characters (engines/reader_net.py)
+    oanet.onnx       optional: fuses picture and parameters (engines/oanet_graph.py); then oanet.trees and oanet.npz too
 """
 
 from __future__ import annotations
