@@ -48,7 +48,7 @@ class FusionRule:
 
     @classmethod
     def fit(cls, voices: Voices, defective: NDArray[np.bool_]) -> FusionRule:
-        """By maximum likelihood on parts that no voice learnt; the threshold is that of the best F1 among them.
+        """By maximum likelihood on parts that no voice learnt; the threshold is that of the best F1.
 
         Raises: ValueError unless there are good and defective parts.
         """
@@ -70,14 +70,15 @@ class FusionRule:
 
 
 def best_threshold(probability: NDArray[np.float64], defective: NDArray[np.bool_]) -> float:
-    """Where F1 is greatest, midway to the next lower probability."""
+    """Half of the greatest F1 that any threshold reaches: where F1 is greatest when probabilities are calibrated.
+
+    Picking the threshold that happened to be best among a few hundred parts would be noisier.
+    Source: Lipton et al., Optimal Thresholding of Classifiers to Maximize F1 Measure (2014), theorem 1.
+    """
     order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(defective[order])
-    f1 = 2 * hits / (np.arange(1, len(order) + 1) + defective.sum())
+    f1 = 2 * np.cumsum(defective[order]) / (np.arange(1, len(order) + 1) + defective.sum())
     ends = np.append(probability[order][1:] < probability[order][:-1], True)
-    best = int(np.argmax(np.where(ends, f1, -1)))
-    below = probability[order][best + 1] if best + 1 < len(order) else 0.0
-    return float((probability[order][best] + below) / 2)
+    return float(f1[ends].max() / 2)
 
 
 def _logistic(inputs: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
