@@ -149,6 +149,7 @@ def _onnxruntime(model: bytes, n_threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the line shares its cores
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names, wanted = [each.name for each in session.get_outputs()], [each.name for each in session.get_inputs()]
     return lambda given: dict(zip(names, session.run(names, {name: given[name] for name in wanted}), strict=True))
