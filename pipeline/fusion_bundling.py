@@ -24,6 +24,7 @@ from schemas.errors import InputError, SetupError
 SIDE_PX = 112
 _HELD_SHARE = 0.2
 _PARITY_PARTS = 32
+_MANY_FALSE_CALLS = 200.0
 
 
 class FusionSummary(BaseModel):
@@ -44,10 +45,14 @@ class FusionSummary(BaseModel):
 
     def text(self) -> str:
         """A line for people."""
+        warning = ""
+        if self.false_calls_per_1000 > _MANY_FALSE_CALLS:
+            warning = "\ntoo many good parts would be stopped: give more labelled pictures, hundreds of each kind"
         return (
             f"fused with machine parameters from {self.n_good} good and {self.n_defective} defective parts; of "
             f"{self.n_held} parts held back {100 * self.recall:.1f} % of the defective ones are found "
-            f"(F1 {self.f1:.3f}), {self.false_calls_per_1000:.0f} of 1000 good ones stopped\nsha256 {self.sha256}"
+            f"(F1 {self.f1:.3f}), {self.false_calls_per_1000:.0f} of 1000 good ones stopped{warning}"
+            f"\nsha256 {self.sha256}"
         )
 
 

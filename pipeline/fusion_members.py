@@ -84,6 +84,8 @@ class Fuser:
         self._side_px, self._usual_lost = int(arrays["side_px"]), float(arrays["usual_lost"])
         self._trees = BoostedTrees.from_bytes(members[TREES])
         self._session = OanetSession(members[NETWORK], n_threads=n_threads)
+        blank = np.zeros((y + h, x + w), np.uint8)
+        self.fuse(Picture(blank, None), ())  # the first frame then takes as long as any other
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, n_threads: int = 1) -> Fuser | None:
