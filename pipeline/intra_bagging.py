@@ -117,10 +117,32 @@ def make_voice(name: str, seed: int) -> Any:
         raise MissingExtra(*_PACKAGES[name], f"the voice {name} of intra-bagging") from exc
 
 
-def _xgboost(seed: int) -> Any:
-    from xgboost import XGBClassifier
+class XgboostVoice:
+    """XGBoost at its defaults by its own interface, for its scikit-learn one needs scikit-learn installed."""
 
-    return XGBClassifier(n_jobs=1, random_state=seed)
+    def __init__(self, seed: int, n_rounds: int = 100) -> None:
+        """Raises: ImportError without the package."""
+        import xgboost
+
+        self._xgboost = xgboost
+        self._settings = {"objective": "binary:logistic", "nthread": 1, "seed": seed}
+        self._n_rounds = n_rounds
+        self._booster: Any = None
+
+    def fit(self, values: NDArray[np.float64], truth: NDArray[np.int64]) -> XgboostVoice:
+        """Learn `values` (n, F), NaN where missing, and their `truth` (n,) 0 or 1."""
+        matrix = self._xgboost.DMatrix(values, label=truth, nthread=1)
+        self._booster = self._xgboost.train(self._settings, matrix, num_boost_round=self._n_rounds)
+        return self
+
+    def predict_proba(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, 2) probabilities of good and defective."""
+        defective = self._booster.predict(self._xgboost.DMatrix(values, nthread=1)).astype(np.float64)
+        return np.stack((1.0 - defective, defective), axis=1)
+
+    def get_booster(self) -> Any:
+        """The model learnt, an `xgboost.Booster`."""
+        return self._booster
 
 
 def _lightgbm(seed: int) -> Any:
@@ -149,7 +171,7 @@ def _catboost(seed: int) -> Any:
 
 
 _MAKERS = {
-    "xgboost": _xgboost,
+    "xgboost": XgboostVoice,
     "lightgbm": _lightgbm,
     "gradient_boosting": _gradient_boosting,
     "random_forest": _random_forest,
