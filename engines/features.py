@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.backbone import GRID_STRIDE_PX, Backbone, add_backbone, to_grid
 from engines.onnx_graph import GraphBuilder
+from engines.onnx_session import cpu_options, cpu_session
 
 Features = NDArray[np.float32]
 """(N, d, h, w) float32."""
@@ -74,8 +75,6 @@ class FeatureExtractor:
         projection: NDArray[np.float32] | None = None,
         n_threads: int = 1,
     ) -> None:
-        import onnxruntime
-
         graph = GraphBuilder()
         features = add_mixed_features(graph, backbone, "picture", size_px, projection)
         width, height = size_px
@@ -83,10 +82,7 @@ class FeatureExtractor:
         model = graph.build(
             {"picture": (onnx.TensorProto.UINT8, shape)}, {"features": (features, ["n", "d", "h", "w"])}
         )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = cpu_session(model, cpu_options(n_threads))
 
     def features(self, pictures: NDArray[np.uint8]) -> Features:
         """(N, d, h, w) float32 of `pictures` (N, 3, H, W) uint8 RGB, one picture at a time to bound memory."""

@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from engines.align_search import turn
 from engines.geometry import Size, Transform, apply, compose, middle, resize_transform
+from engines.onnx_session import cpu_options, cpu_session
 from schemas.errors import SetupError
 
 _REMEDY = "train the bundle again, or with --align-start search"
@@ -35,17 +35,13 @@ class NetworkStart:
         Args: pixel_aspect: height over width of a template pixel in the frame.
         Raises: SetupError when it is not such a network.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options = cpu_options(1)
         options.add_free_dimension_override_by_name("n", 1)
         try:
-            session = onnxruntime.InferenceSession(
-                pose_only(model), options, providers=["CPUExecutionProvider"]
-            )  # a private exception class per status code
+            session = cpu_session(pose_only(model), options)
         except SetupError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # the binding raises a private class per status code
             raise SetupError(f"matching network: ONNX Runtime cannot load it: {exc}; {_REMEDY}") from exc
         (frame,), (transform,) = session.get_inputs(), session.get_outputs()
         if frame.type != "tensor(uint8)" or len(frame.shape) != 4 or list(transform.shape[1:]) != [2, 3]:

@@ -93,11 +93,6 @@ def text_size_px(text: str, style: TextStyle) -> tuple[int, int]:
     return int(np.ceil(_places(text, style)[-1])) + 3, _rows(style.size_px)
 
 
-def baseline_px(style: TextStyle) -> int:
-    """Row of the baseline in the picture `draw_text` makes."""
-    return int(np.ceil(_ASCENT * style.size_px))
-
-
 def draw_text(text: str, style: TextStyle, offset_px: float = 0.0) -> NDArray[np.float32]:
     """`text` in one line, as coverage.
 

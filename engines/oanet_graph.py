@@ -14,6 +14,7 @@ from engines.backbone import add_backbone
 from engines.oanet import MOST_DEVIATION, REFINED, Oanet
 from engines.oanet_branches import N_STAGES
 from engines.onnx_graph import GraphBuilder
+from engines.onnx_session import cpu_options, cpu_session
 from schemas.errors import EngineFault, SetupError
 
 PICTURE, FIELDS, MISSING = "picture", "fields", "missing"
@@ -145,12 +146,7 @@ def _loaders() -> Mapping[str, Any]:
 
 
 def _onnxruntime(model: bytes, n_threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the line shares its cores
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = cpu_session(model, cpu_options(n_threads))
     names, wanted = [each.name for each in session.get_outputs()], [each.name for each in session.get_inputs()]
     return lambda given: dict(zip(names, session.run(names, {name: given[name] for name in wanted}), strict=True))
 

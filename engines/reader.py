@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engines.ctc_kernel import decode_lines
 from engines.line_crop import CROP_HEIGHT_PX
+from engines.onnx_session import cpu_options, cpu_session
 from schemas.errors import EngineFault, SetupError
 
 CHARACTERS = "0123456789+-.,:%/°µΩ²*()=<>#?" + "abcdefghijklmnopqrstuvwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -43,15 +44,8 @@ class Reader:
 
         Raises: SetupError when it is not such a model.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = cpu_session(model, cpu_options(n_threads))
         except Exception as exc:  # the binding raises a private class per status code
             raise SetupError(f"the reader's model cannot be loaded by ONNX Runtime: {exc}") from exc
         inputs, outputs = session.get_inputs(), session.get_outputs()

@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engines.engine import CheckedEngine
+from engines.onnx_session import cpu_options, cpu_session
 from schemas.errors import EngineFault, SetupError
 
 
@@ -30,17 +31,12 @@ class OnnxRuntimeEngine(CheckedEngine):
 
         Raises: SetupError when the model is not one ONNX Runtime can run or not of the bundle contract.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
+        options = cpu_options(n_threads)
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
         options.use_deterministic_compute = True
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             _fix_batch(options, model)
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = cpu_session(model, options)
         except Exception as exc:  # the binding raises a private class per status code
             raise SetupError(f"model.onnx cannot be loaded by ONNX Runtime {cls.version}: {exc}") from exc
         _check_contract(session, input_size_px)
