@@ -7,11 +7,8 @@ from the mean good picture (benchmarks/accuracy_naive.py), learnt in the same ru
 
 from __future__ import annotations
 
-import math
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +17,9 @@ from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet1
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import judge_naively
 from benchmarks.accuracy_robust import contamination, false_calls
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
+from benchmarks.rows import defined, image_auroc
 from pipeline.evaluation import Evaluation
 
 HEADLINE = Case("mvtec_screw")
@@ -34,7 +33,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
     weights = resnet18_weights()
     cases = [*CASES, *ABLATION]
     if weights is None:
-        _say("no ResNet-18 weights: set SIGHTLINE_WEIGHTS to the .npz; its rows are left out")
+        say("no ResNet-18 weights: set SIGHTLINE_WEIGHTS to the .npz; its rows are left out")
     else:
         cases += [Case(each.data, "resnet18", each.motion, each.input_px) for each in CASES if each != CASES[0]]
     rows: dict[str, Json] = {}
@@ -44,11 +43,11 @@ def run(frames: int = N_BOARDS) -> BenchResult:
         for case in cases:
             rows[case.name] = _row(case, folder)
         for data in dict.fromkeys(case.data for case in CASES):
-            _say(f"{data}: naive difference")
-            naive[data] = _defined(asdict(judge_naively(lay_out(data, folder))))
-        boards = asdict(judge_boards(frames, folder, _say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
-        splits, contaminated = asdict(false_calls(HEADLINE, folder, _say)), contamination(folder, _say)
-    ours, baseline = _image_auroc(rows[HEADLINE.name]), _image_auroc(naive[HEADLINE.data])
+            say(f"{data}: naive difference")
+            naive[data] = defined(asdict(judge_naively(lay_out(data, folder))))
+        boards = asdict(judge_boards(frames, folder, say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
+        splits, contaminated = asdict(false_calls(HEADLINE, folder, say)), contamination(folder, say)
+    ours, baseline = image_auroc(rows, HEADLINE.name), image_auroc(naive, HEADLINE.data)
     figures: dict[str, Json] = {
         "unit": "image AUROC on mvtec_screw",
         "rows": rows,
@@ -63,10 +62,10 @@ def run(frames: int = N_BOARDS) -> BenchResult:
 
 def _row(case: Case, folder: Path) -> Json:
     start = time.monotonic()
-    bundle = train_case(case, folder, _say)
+    bundle = train_case(case, folder, say)
     trained = time.monotonic()
     found = judge_case(case, bundle, folder)
-    _say(f"{case.name}: image AUROC {found.image_auroc}, pixel AUROC {found.pixel_auroc}")
+    say(f"{case.name}: image AUROC {found.image_auroc}, pixel AUROC {found.pixel_auroc}")
     return _figures(found) | {
         "backbone": case.backbone,
         "motion": case.motion,
@@ -88,18 +87,3 @@ def _figures(found: Evaluation) -> dict[str, Json]:
             row[f"{name}_interval"] = [round(end, 4) for end in found.intervals[name]]
     row["escapes_by_kind"] = {kind: list(counts) for kind, counts in found.escapes_by_kind.items()}
     return row
-
-
-def _defined(figures: dict[str, float]) -> dict[str, Json]:
-    return {name: None if math.isnan(value) else round(value, 4) for name, value in figures.items()}
-
-
-def _image_auroc(row: Json) -> float:
-    value = row["image_auroc"] if isinstance(row, Mapping) else None
-    if not isinstance(value, float):
-        raise TypeError(f"mvtec_screw has no image AUROC: {row}")
-    return value
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -10,7 +10,6 @@ and the better of Shewhart and EWMA.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from benchmarks.alarm_real import figures as film_figures
 from benchmarks.alarm_rivals import rival_delays
 from benchmarks.alarm_theory import bound_frames, delays, false_alarms
 from benchmarks.align_truth import data_folder
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from pipeline.baseline import learn_baseline
 from pipeline.root_cause import RootCause
@@ -40,16 +40,16 @@ N_STATIONS = 200
 def run() -> BenchResult:
     """All figures; several minutes with the real pictures."""
     figures: dict[str, Json] = {"unit": "parts until a mark on half of the parts is suspected"}
-    _say("cost")
+    say("cost")
     figures["cost"] = cost()  # first, while the process is small and its growth is the stations'
-    _say("false alarms")
+    say("false alarms")
     rare = false_alarms(N_EXCURSIONS)
     figures["arl0_frames"] = rare["map"].arl0_frames
     figures["arl0_by_view"] = {name: asdict(view) for name, view in rare.items()}
     beside: dict[str, Json] = {}
     best_rival = np.inf
     for rate in HIT_RATES:
-        _say(f"delays at hit rate {rate}")
+        say(f"delays at hit rate {rate}")
         found = delays(rate, 1, N_RUNS, LONGEST, 3)
         name = str(rate).replace(".", "_")
         figures[f"delay_hit_{name}"] = float(found.mean())
@@ -65,10 +65,10 @@ def run() -> BenchResult:
     figures["delay_period_4"] = float(periodic.mean())
     figures["delay_period_4_longest"] = int(periodic.max())
     figures["beside"] = beside
-    _say("the paper's experiments")
+    say("the paper's experiments")
     figures["paper"] = {name: asdict(found) for name, found in both_experiments().items()}
     for name, film in (("mvtec_screw", screw_film), ("deeppcb", board_film)):
-        _say(name)
+        say(name)
         try:
             figures[name] = film_figures(film(data_folder()))
         except InputError as missing:
@@ -76,10 +76,6 @@ def run() -> BenchResult:
     ours = figures["delay_hit_0_5"]
     assert isinstance(ours, float)
     return BenchResult("alarm", ours, float(best_rival), float(best_rival) / ours, figures, machine())
-
-
-def _say(what: str) -> None:
-    print(what, file=sys.stderr)
 
 
 def cost() -> dict[str, Json]:

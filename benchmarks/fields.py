@@ -10,7 +10,6 @@ exact when its value is published and right, wrong when it is published and wron
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.align_refusal import upper_bound
 from benchmarks.fields_calibration import calibrate
 from benchmarks.fields_pictures import CONDITIONS, MACHINES, UNSEEN, Panels, Shown
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from engines.cnocr_reader import CnOcrReader
 from engines.reader import Reader, default_model
@@ -217,7 +217,7 @@ def _ms(call: Callable[[], object]) -> float:
 
 
 def _say(text: str) -> None:
-    print(f"fields: {text}", file=sys.stderr, flush=True)
+    say(f"fields: {text}")
 
 
 def table(result: BenchResult) -> str:

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -21,15 +20,15 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from benchmarks.plate_bundle import train_plates
 from benchmarks.result import BenchResult, Json, machine
 from engines.bundle import Bundle
 from engines.engine import Engine, load_backend
-from pipeline.bundling import train_bundle
 from pipeline.decode import Picture, decode
 from pipeline.defects import find_defects
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules
 from pipeline.overlay import heat_map_png
-from pipeline.plate import SimulatedLine, write_good_parts
+from pipeline.plate import SimulatedLine
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
 from pipeline.training import TrainSettings
@@ -56,7 +55,8 @@ class _Case:
 def run(frames: int = 400) -> BenchResult:
     """Measure. Args: frames: how many are timed."""
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
-        bundle = _train(Path(folder))
+        settings = TrainSettings(input_px=INPUT_SIDE_PX)
+        bundle = Bundle.open(train_plates(Path(folder), N_GOOD, FRAME_SIDE_PX, settings))
     preparation, engine = Preparation.of_bundle(bundle), load_backend(bundle, _BACKEND)
     inspector = Inspector(bundle, backend=_BACKEND)
     cases = [_case(preparation, request) for request in _requests()]
@@ -79,23 +79,6 @@ def run(frames: int = 400) -> BenchResult:
     engine.close()
     ours, baseline = float(np.median(whole_ms)), float(np.median(bare_ms))
     return BenchResult("inspection", ours, baseline, baseline / ours, figures, machine())
-
-
-def _train(folder: Path) -> Bundle:
-    good = write_good_parts(folder / "good", N_GOOD, size_px=FRAME_SIDE_PX)
-    train_bundle(
-        "plate",
-        good,
-        [],
-        backbone="student",
-        weights=None,
-        colour="grey",
-        settings=TrainSettings(input_px=INPUT_SIDE_PX),
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        out=folder / "plate.bundle",
-        progress=lambda what, done, total: None,
-    )
-    return Bundle.open(folder / "plate.bundle")
 
 
 def _requests() -> list[InspectionRequest]:

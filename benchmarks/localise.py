@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -24,14 +23,15 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy_cases import resnet18_weights
 from benchmarks.localise_peers import NaiveChain, trunk
+from benchmarks.plate_bundle import train_plates
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from engines.backends.choose import choose_backend
 from engines.bundle import Bundle
 from engines.engine import BACKENDS, Engine, load_backend
-from pipeline.bundling import train_bundle
 from pipeline.decode import decode
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules
-from pipeline.plate import SimulatedLine, write_good_parts
+from pipeline.plate import SimulatedLine
 from pipeline.preparation import Preparation
 from pipeline.training import TrainSettings
 from schemas.errors import InputError, SetupError
@@ -73,11 +73,12 @@ def run(frames: int = 60) -> BenchResult:
     weights = resnet18_weights()
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
         folder = Path(made)
-        _say("training a bundle on plates")
-        bundle, path = _train(folder)
+        say("training a bundle on plates")
+        path = train_plates(folder, N_GOOD, FRAME_SIDE_PX, TrainSettings(input_px=INPUT_SIDE_PX, n_threads=N_THREADS))
+        bundle = Bundle.open(path)
         jpegs = _jpegs()
         backend = choose_backend(bundle, N_THREADS).backend
-        _say(f"measuring; backend {backend}")
+        say(f"measuring; backend {backend}")
         session = trunk(weights, INPUT_SIDE_PX, N_THREADS)
         forward = _forward(bundle, session, frames)
         chain = _chain(bundle, session, jpegs, backend, frames)
@@ -99,24 +100,6 @@ def run(frames: int = 60) -> BenchResult:
     return BenchResult("localise", ours, baseline, baseline / ours, figures, machine())
 
 
-def _train(folder: Path) -> tuple[Bundle, Path]:
-    good = write_good_parts(folder / "good", N_GOOD, size_px=FRAME_SIDE_PX)
-    path = folder / "plate.bundle"
-    train_bundle(
-        "plate",
-        good,
-        [],
-        backbone="student",
-        weights=None,
-        colour="grey",
-        settings=TrainSettings(input_px=INPUT_SIDE_PX, n_threads=N_THREADS),
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        out=path,
-        progress=lambda what, done, total: None,
-    )
-    return Bundle.open(path), path
-
-
 def _jpegs() -> list[bytes]:
     line = SimulatedLine(size_px=FRAME_SIDE_PX, defect_rate=0.0)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
@@ -132,7 +115,7 @@ def _forward(bundle: Bundle, session: object, n: int) -> dict[str, Times]:
         try:
             engines[name] = load_backend(bundle, name, N_THREADS)
         except SetupError as missing:
-            _say(f"{name} is left out: {missing}")
+            say(f"{name} is left out: {missing}")
     steps: dict[str, Callable[[int], object]] = {
         "trunk": lambda i: session.run(None, {"picture": tensor}),  # type: ignore[attr-defined]
         **{name: (lambda i, engine=engine: engine.infer(tensor)) for name, engine in engines.items()},  # type: ignore[misc]
@@ -186,7 +169,3 @@ def _memory_mb(bundle: Path, backend: str, frame: Path) -> dict[str, Json]:
         raise InputError(f"the memory measurement failed: {done.stderr.strip()[-300:]}")
     before, after = (float(word) for word in done.stdout.split())
     return {"libraries": round(before), "worker": round(after)}
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -13,7 +13,6 @@ python -m benchmarks.oanet --branch student --repeats 5 prints the tables of doc
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -23,6 +22,7 @@ from benchmarks.oanet_parts import NAMES, Parts, make_parts, split
 from benchmarks.oanet_report import tables
 from benchmarks.oanet_run import Repeat, run_repeat
 from benchmarks.oanet_scores import summary
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from engines.oanet_branches import image_branch
 from engines.oanet_lessons import Lessons, prepare_lessons
@@ -50,7 +50,7 @@ def run(frames: int = N_PARTS, branches: Mapping[str, int] | None = None) -> Ben
 
     torch.set_num_threads(1)
     chosen, started_s = dict(branches or REPEATS), time.monotonic()
-    _say(f"drawing {frames} parts")
+    say(f"drawing {frames} parts")
     parts = make_parts(frames)
     found: dict[str, list[Repeat]] = {}
     cost: dict[str, Json] = {}
@@ -58,7 +58,7 @@ def run(frames: int = N_PARTS, branches: Mapping[str, int] | None = None) -> Ben
         lessons = _lessons(name, parts)
         found[name] = [_repeat(name, parts, lessons, seed, n) for seed in range(n)]
         if not cost:
-            _say("measuring the cost of fusing")
+            say("measuring the cost of fusing")
             train, _ = split(parts.defective, 0)
             quick = OanetSettings(n_epochs=1, refine_epochs=1)
             cost = fusion_cost(train_fusion(NAMES, lessons, parts.values, train, quick), parts.values)
@@ -67,7 +67,7 @@ def run(frames: int = N_PARTS, branches: Mapping[str, int] | None = None) -> Ben
 
 def _lessons(name: str, parts: Parts) -> Lessons:
     weights = resnet18_weights() if name == "resnet18" else None
-    _say(f"{name}: pictures and features")
+    say(f"{name}: pictures and features")
     return prepare_lessons(
         image_branch(name, weights), parts.crops, parts.values[None], parts.defective, SIDES_PX[name], 0,
         usual_crops=parts.usual_crops,
@@ -82,10 +82,10 @@ def _repeat(name: str, parts: Parts, lessons: Lessons, seed: int, n: int) -> Rep
         seed,
         voices=available_voices() if first else (SERVING,),
         peers=name in ("student", "resnet18"),
-        say=lambda text: _say(f"{name}, repeat {seed + 1} of {n}: {text}"),
+        say=lambda text: say(f"{name}, repeat {seed + 1} of {n}: {text}"),
     )
     rows = repeat.scenes["clean"]
-    _say("  ".join(f"{method} {rows[method]['f1']:.3f}" for method in ("cnn_alone", "alignment", "refinement", "gate")))
+    say("  ".join(f"{method} {rows[method]['f1']:.3f}" for method in ("cnn_alone", "alignment", "refinement", "gate")))
     return repeat
 
 
@@ -140,10 +140,6 @@ def _mean_f1(repeats: Sequence[Repeat], scene: str, method: str) -> float:
 
 def _rounded(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Json]:
     return {name: {figure: round(value, 4) for figure, value in row.items()} for name, row in rows.items()}
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

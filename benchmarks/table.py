@@ -9,10 +9,9 @@ shipped student with alignment, and the better peer with alignment in front. Nee
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 from benchmarks.accuracy_cases import CASES, judge_case, resnet18_weights, train_case
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import MapFigures
+from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
+from benchmarks.rows import defined, image_auroc
 from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
 from benchmarks.table_rto import write_rto
 from engines.backbone_resnet import load_resnet18
@@ -50,8 +51,8 @@ def run(frames: int = len(_SETS)) -> BenchResult:
         write_rto(lay_out("mvtec_screw", folder), folder / RTO)
         for name in _SETS[:frames]:
             rows |= _judge_set(name, folder, weights)
-    ours = _figure(rows, HEADLINE)
-    baseline = max(_figure(rows, f"mvtec_screw/{peer}/aligned") for peer in _PEERS)
+    ours = image_auroc(rows, HEADLINE)
+    baseline = max(image_auroc(rows, f"mvtec_screw/{peer}/aligned") for peer in _PEERS)
     figures: dict[str, Json] = {"unit": "image AUROC on mvtec_screw, aligned", "rows": rows}
     return BenchResult("table", ours, baseline, ours / baseline, figures, machine())
 
@@ -71,16 +72,16 @@ def _judge_set(name: str, folder: Path, weights: Path) -> dict[str, Json]:
             found.setdefault(motion, bundle)
             judged = judge_case(each, bundle, folder)
             label = f"{name}/ours {backbone}/{_label(motion)}"
-            rows[label] = _row(asdict(MapFigures.of_evaluation(judged)), time.monotonic() - start)
-            _say(f"{label}: {rows[label]}")
+            rows[label] = _row(MapFigures.of_evaluation(judged), start)
+            say(f"{label}: {rows[label]}")
     for motion, bundle in found.items():
         label, preparation = _label(motion), Preparation.of_bundle(bundle)
         stages = Stages(load_resnet18(weights), preparation.input_size_px)
         for peer, kind in _PEERS.items():
             start = time.monotonic()
             figures = judge_peer(kind(stages), lay_out(name, folder), preparation)
-            rows[f"{name}/{peer}/{label}"] = _row(asdict(figures), time.monotonic() - start)
-            _say(f"{name}/{peer}/{label}: {rows[f'{name}/{peer}/{label}']}")
+            rows[f"{name}/{peer}/{label}"] = _row(figures, start)
+            say(f"{name}/{peer}/{label}: {rows[f'{name}/{peer}/{label}']}")
     return rows
 
 
@@ -114,18 +115,5 @@ def _label(motion: str) -> str:
     return "as sent" if motion == "none" else "aligned"
 
 
-def _row(figures: Mapping[str, float], took_s: float) -> dict[str, Json]:
-    row: dict[str, Json] = {name: None if math.isnan(value) else round(value, 4) for name, value in figures.items()}
-    return row | {"seconds": round(took_s, 1)}
-
-
-def _figure(rows: Mapping[str, Json], name: str) -> float:
-    row = rows[name]
-    value = row["image_auroc"] if isinstance(row, Mapping) else None
-    if not isinstance(value, float):
-        raise TypeError(f"{name} has no image AUROC: {row}")
-    return value
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _row(figures: MapFigures, began_s: float) -> dict[str, Json]:
+    return defined(asdict(figures)) | {"seconds": round(time.monotonic() - began_s, 1)}
