@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.bundle import BASELINE, Bundle
 from pipeline.gradient_map import Baseline
+from pipeline.process_signals import Usual, usual_of_bundle
 from schemas.errors import SetupError
 from schemas.store import ContentStore
 
@@ -18,10 +19,14 @@ _MAX_KEPT = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """`baseline`: the bundle's golden median-gradient map, if it has one; `template` (H, W) uint8."""
+    """`baseline`: the bundle's golden median-gradient map, if it has one; `template` (H, W) uint8.
+
+    `usual`: what machine parameters are on good parts; empty when the bundle reads none.
+    """
 
     baseline: Baseline | None
     template: NDArray[np.uint8]
+    usual: Usual
 
 
 class GoldenReferences:
@@ -39,7 +44,7 @@ class GoldenReferences:
             baseline = None if content is None else Baseline.from_bytes(content)
             while len(self._kept) >= _MAX_KEPT:
                 self._kept.popitem(last=False)
-            self._kept[sha256] = Golden(baseline, bundle.template_grey())
+            self._kept[sha256] = Golden(baseline, bundle.template_grey(), usual_of_bundle(bundle))
         return self._kept[sha256]
 
     def _fetch(self, sha256: str) -> bytes:

@@ -18,6 +18,7 @@ from agents.evidence import EvidenceKeeper, persistently, suffix_of
 from agents.live_recipes import LiveRecipes
 from agents.outlet import Outgoing, Outlet
 from pipeline.inspection import Inspection, InspectionRequest, Refusal
+from pipeline.process_signals import signals_of
 from pipeline.verdicts import DecidedBy, is_sampled, verdict_of, verdict_without_recipe
 from schemas.aligned import AlignedFrame, AlignedHeader, encode_aligned
 from schemas.deadletter import dead_letter
@@ -209,6 +210,7 @@ def _aligned_frame(decision: Decision) -> AlignedFrame | None:
         transform=(transform[0], transform[1], transform[2], transform[3], transform[4], transform[5]),
         frame_size_px=result.frame_size_px,
         window=recipe.window,
+        signals=signals_of(result.fields, result.fused),
     )
     return AlignedFrame(header, result.aligned_picture, result.score_grid)
 

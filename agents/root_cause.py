@@ -158,7 +158,7 @@ class RootCauseWork:
                     change.alerts += held.state.retire(frame.header.captured_at)
                     change.slots |= dict.fromkeys(held.state.window.slots())
                 golden = self._parts.golden.of_bundle(frame.header.bundle_sha256)
-                held.state = RootCause.start(frame, golden.baseline, golden.template)
+                held.state = RootCause.start(frame, golden.baseline, golden.template, golden.usual)
             change.alerts += held.state.update(frame, keep)
             change.slots |= held.state.take_changed_slots()
         return changes, pictures

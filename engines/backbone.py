@@ -14,12 +14,14 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
-from engines.quantise import Range, Ranges, add_rounded_bias, add_rounded_kernel, add_rounding, measure_ranges
+from engines.quantise import Range, Ranges, add_rounded_bias, add_rounded_kernel, add_rounding, add_steps, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_PICTURE = Range(-115 / 255, 140 / 255)
+"""A picture's own 8 bits, around the mean of its channels' means (0.449 * 255 = 114.5)."""
 _RANGE_SHARE = 0.9999
 """Activations beyond this quantile of a picture are clipped in int8."""
 
@@ -106,13 +108,17 @@ def quantised(backbone: Backbone, pictures: Sequence[NDArray[np.uint8]]) -> Back
 
 def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
     """Layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
-    names = {"input": _add_normalisation(graph, picture)}
+    weights = backbone.weights
+    if backbone.ranges is None:
+        names = {"input": _add_normalisation(graph, picture)}
+    else:
+        names, weights = {"input": add_steps(graph, picture, _PICTURE)}, _on_raw_picture(backbone)
     for layer in backbone.spec.layers:
         source, span = names[layer.source], _range(backbone, layer.source)
         if isinstance(layer, MaxPool):
             value = graph.add("MaxPool", [source], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         else:
-            value = _add_conv(graph, layer, backbone.weights, source, span)
+            value = _add_conv(graph, layer, weights, source, span)
             if layer.residual is not None:
                 before = f"{layer.output}.sum"
                 names[before] = value = _rounded(graph, backbone, before, value)
@@ -124,8 +130,27 @@ def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[s
 
 
 def _range(backbone: Backbone, name: str) -> Range | None:
-    """The range of tensor `name`; None for the picture itself, and in float32."""
-    return None if backbone.ranges is None or name == "input" else backbone.ranges[name]
+    """The range of tensor `name`; None in float32."""
+    if backbone.ranges is None:
+        return None
+    return _PICTURE if name == "input" else backbone.ranges[name]
+
+
+def _on_raw_picture(backbone: Backbone) -> Weights:
+    """The weights, normalisation taken into the layers that see the picture, whose pixels are then v = p / 255 - middle.
+
+    Beyond the frame v is 0: a grey in the middle of the three means, where float32 sees the mean of each channel.
+    """
+    weights = dict(backbone.weights)
+    gain = 1 / np.array(IMAGENET_STD, np.float32)
+    offset = (-_PICTURE.low - np.array(IMAGENET_MEAN, np.float32)) * gain
+    for layer in backbone.spec.layers:
+        if isinstance(layer, Conv) and layer.source == "input":
+            kernel = weights[f"{layer.weights}.weight"]
+            weights[f"{layer.weights}.weight"] = np.asarray(kernel * gain[None, :, None, None], np.float32)
+            shift = np.asarray((kernel * offset[None, :, None, None]).sum((1, 2, 3)), np.float32)
+            weights[f"{layer.weights}.bias"] = weights[f"{layer.weights}.bias"] + shift
+    return weights
 
 
 def _rounded(graph: GraphBuilder, backbone: Backbone, name: str, tensor: str) -> str:

@@ -13,6 +13,7 @@ fixed, so that equal contents give equal bytes. Nothing in it is ever unpacked t
     layout.toml      optional: where machine parameters are printed (schemas/layout.py); then these too:
     layout.png       the layout's reference picture, (H, W) uint8 of the frame's size
     reader.onnx      (N, 20, W) uint8 lines -> log probabilities of characters (engines/reader_net.py)
+    usual.json       optional: what machine parameters are on good parts (pipeline/process_signals.py)
     oanet.onnx       optional: fuses picture and parameters (engines/oanet_graph.py); then oanet.trees and oanet.npz too
 """
 
@@ -44,6 +45,7 @@ BASELINE = "baseline.npz"
 MATCHER = "matcher.onnx"
 REPORT = "report.png"
 LAYOUT, LAYOUT_PICTURE, READER = "layout.toml", "layout.png", "reader.onnx"
+USUAL = "usual.json"
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_MEMBERS = 64

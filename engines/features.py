@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.backbone import GRID_STRIDE_PX, Backbone, add_backbone, to_grid
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
+from engines.quantise import add_rounding
 
 Features = NDArray[np.float32]
 """(N, d, h, w) float32."""
@@ -34,7 +35,8 @@ def add_mixed_features(
     """Append backbone and mixing to `graph`; returns the tensor (N, d, rows, columns).
 
     Args: projection: (d, C) applied to the concatenated levels, or None for the C channels themselves; it is
-        done level by level before resizing, which is the same because both are linear, and cheaper. bias: (d,).
+        done level by level, on the smaller of level and grid, which is the same because all is linear, and cheaper.
+        bias: (d,).
     Source: F_mixed of 004 §2.2: ResNet stages 1-3 on one grid.
     """
     rows, columns = grid_size(size_px)
@@ -43,13 +45,18 @@ def add_mixed_features(
     start = 0
     for level in backbone.spec.levels:
         value = levels[level.name]
+        if level.stride_px < GRID_STRIDE_PX:
+            value = to_grid(graph, value, level.stride_px)
+            if backbone.ranges is not None:
+                value = add_rounding(graph, value, backbone.ranges[level.name])
         if projection is not None:
             kernel = projection[:, start : start + level.channels, None, None].astype(np.float32)
             inputs = [value, graph.constant(kernel)]
             if bias is not None and start == 0:
                 inputs.append(graph.constant(bias.astype(np.float32)))
             value = graph.add("Conv", inputs, kernel_shape=[1, 1])
-        value = to_grid(graph, value, level.stride_px)
+        if level.stride_px > GRID_STRIDE_PX:
+            value = to_grid(graph, value, level.stride_px)
         if level.stride_px > GRID_STRIDE_PX and (rows % 2 or columns % 2):
             ends = graph.constant(np.array([rows, columns], np.int64))
             begins, axes = graph.constant(np.array([0, 0], np.int64)), graph.constant(np.array([2, 3], np.int64))

@@ -52,6 +52,12 @@ def add_rounding(graph: GraphBuilder, tensor: str, span: Range) -> str:
     return graph.add("DequantizeLinear", [graph.add("QuantizeLinear", [tensor, scale, zero]), scale, zero])
 
 
+def add_steps(graph: GraphBuilder, steps: str, span: Range) -> str:
+    """What the uint8 tensor `steps` stands for, taken as steps of `span`."""
+    scale = graph.constant(np.array(span.scale, np.float32))
+    return graph.add("DequantizeLinear", [steps, scale, graph.constant(np.array(span.zero_point, np.uint8))])
+
+
 def add_rounded_kernel(graph: GraphBuilder, kernel: NDArray[np.float32]) -> str:
     """The constant `kernel` (out, in, k, k) on 8 bits, a scale an output channel."""
     scale = np.maximum(np.abs(kernel).reshape(len(kernel), -1).max(1), 1e-8) / _STEPS

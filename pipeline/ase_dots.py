@@ -16,6 +16,10 @@ _PITCH_PX, _RADIUS_PX = 19.6, 6.3
 _PINK, _RIM, _GROUND = (238.0, 122.0, 178.0), (196.0, 70.0, 128.0), (38.0, 20.0, 30.0)
 _SHIFT = 4
 _FAULTS = ("missing", "shrunken", "swollen", "shifted", "bridged", "smeared", "dark")
+SPOILT_DOTS = (1, 4)
+"""Least and most dots that a fault spoils: what touched one dot touched its neighbours."""
+_NEAR_PX = 2.2 * _PITCH_PX
+"""How far from the first the other spoilt dots lie at most."""
 
 
 @dataclass(slots=True)
@@ -34,8 +38,7 @@ def draw_dots(rng: np.random.Generator, severity: float) -> NDArray[np.uint8]:
     dots = _place(rng)
     _blemish(dots, rng)
     if severity > 0:
-        for _ in range(int(rng.choice([1, 1, 2, 3]))):
-            _spoil(dots, _FAULTS[int(rng.integers(len(_FAULTS)))], severity, rng)
+        _fault(dots, severity, rng)
     return _expose(_paint(dots), dots, rng)
 
 
@@ -60,8 +63,17 @@ def _blemish(dots: _Dots, rng: np.random.Generator) -> None:
         dots.centres[rng.integers(len(dots.centres))] += rng.normal(0, 0.9, 2)
 
 
-def _spoil(dots: _Dots, fault: str, severity: float, rng: np.random.Generator) -> None:
-    at = int(rng.integers(len(dots.radii)))
+def _fault(dots: _Dots, severity: float, rng: np.random.Generator) -> None:
+    """One cause: several dots beside one another, each spoilt in the same way or in one of two."""
+    kinds = rng.choice(len(_FAULTS), 2, replace=False)
+    far = np.linalg.norm(dots.centres - dots.centres[int(rng.integers(len(dots.radii)))], axis=1)
+    near = np.flatnonzero(far <= _NEAR_PX)
+    n = int(rng.integers(SPOILT_DOTS[0], SPOILT_DOTS[1] + 1))
+    for at in rng.permutation(near)[:n]:
+        _spoil(dots, int(at), _FAULTS[int(kinds[int(rng.random() < 0.3)])], severity, rng)
+
+
+def _spoil(dots: _Dots, at: int, fault: str, severity: float, rng: np.random.Generator) -> None:
     if fault == "missing":
         dots.light[at] *= 1 - min(0.9 * severity, 0.97)
         dots.radii[at] *= 1 - 0.25 * severity

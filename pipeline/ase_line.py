@@ -23,6 +23,12 @@ PRODUCT = "ase"
 BLOCK, N_DEFECTIVE = 971, 384
 HIDDEN, MIMICS = 0.05, 0.03
 """Share of defective parts that show nothing, and of good parts that look defective."""
+SEEN_IN = (0.20, 0.15, 0.65)
+"""Shares of defects seen in the dots alone, in the parameters alone, in both."""
+SEVERITIES = (0.55, 1.3)
+"""How badly a part looks that looks defective; evenly between these."""
+DOTS_SEVERITY, PARAMETERS_SEVERITY = 1.0, 3.4
+"""What that means for dots, and in standard deviations for the parameters."""
 JPEG_QUALITY = 90
 _KIND_STREAM, _VALUE_STREAM, _DOT_STREAM, _LOT_STREAM, _BLOCK_STREAM = range(5)
 
@@ -107,9 +113,9 @@ class AseLine:
         in_dots, in_values = looks in (AseKind.DOTS, AseKind.BOTH), looks in (AseKind.PARAMETERS, AseKind.BOTH)
         lot = index // UNITS_PER_LOT
         values = draw_values(
-            self._rng(index, _VALUE_STREAM), self._rng(lot, _LOT_STREAM), 3.4 * severity if in_values else 0.0
+            self._rng(index, _VALUE_STREAM), self._rng(lot, _LOT_STREAM), PARAMETERS_SEVERITY * severity if in_values else 0.0
         )
-        dots = draw_dots(self._rng(index, _DOT_STREAM), severity if in_dots else 0.0)
+        dots = draw_dots(self._rng(index, _DOT_STREAM), DOTS_SEVERITY * severity if in_dots else 0.0)
         unit_id, lot_id = f"AS{self.seed:03d}-{index:06d}", f"A{self.seed:03d}-{lot:04d}"
         picture = self.panel.draw(values, f"DB-07  {lot_id}  {unit_id}")
         x, y, w, h = DOTS_PX
@@ -131,8 +137,8 @@ class AseLine:
         block, place = divmod(index, BLOCK)
         defective = self._rng(block, _BLOCK_STREAM).permutation(BLOCK)[place] < N_DEFECTIVE
         rng = self._rng(index, _KIND_STREAM)
-        seen = (AseKind.DOTS, AseKind.PARAMETERS, AseKind.BOTH)[int(rng.choice(3, p=(0.40, 0.35, 0.25)))]
-        severity = float(rng.uniform(0.55, 1.3))
+        seen = (AseKind.DOTS, AseKind.PARAMETERS, AseKind.BOTH)[int(rng.choice(3, p=SEEN_IN))]
+        severity = float(rng.uniform(*SEVERITIES))
         contrary = bool(rng.random() < (self.hidden if defective else self.mimics))
         kind = seen if defective else AseKind.GOOD
         looks = seen if bool(defective) != contrary else AseKind.GOOD

@@ -58,6 +58,25 @@ PARAMETERS = (
 """What the machine prints, in order. US Power = US Current x US Voltage; Height Min <= Avg <= Max."""
 
 _FAULTS = ("weak_bond", "tilted", "starved", "uncoupled", "displaced")
+_MOVES: Mapping[str, Mapping[str, float]] = {
+    "weak_bond": {
+        "Bond Force": -0.8, "US Current": -0.8, "Bond Time": -0.5, "BLT": 0.6, "Height Avg": 0.6, "Coverage": -0.4,
+    },
+    "tilted": {"Coverage": -0.4, "Gray Mean": -0.5, "Bond Force": -0.3},
+    "starved": {"Coverage": -0.9, "BLT": -0.6, "Height Avg": -0.6, "Gray Mean": -0.5, "Stage Temp": 0.3},
+    "uncoupled": {"Stage Temp": 0.5, "Bond Time": 0.5},
+    "displaced": {"Gray Mean": 0.4, "Coverage": -0.6, "Height Avg": 0.3},
+}
+"""How far each cause moves what it touches, in shares of its severity: one physical cause shows in several numbers."""
+_MOVES_EITHER_WAY: Mapping[str, Mapping[str, float]] = {
+    "uncoupled": {"Bond Force": 0.75, "US Current": -0.75, "US Voltage": 0.6, "BLT": -0.4},
+}
+_MOVES_TO_A_SIDE: Mapping[str, Mapping[str, float]] = {
+    "tilted": {"Tilt": 1.0, "Offset": 0.5},
+    "displaced": {"Offset": 1.1, "Tilt": 0.5},
+}
+_HEIGHTS_SPREAD: Mapping[str, float] = {"tilted": 1.1, "displaced": 0.5}
+"""How far it moves the least and the greatest height apart, in um for each standard deviation."""
 
 
 def draw_values(rng: np.random.Generator, lot_rng: np.random.Generator, severity: float) -> Mapping[str, float]:
@@ -87,26 +106,15 @@ def draw_values(rng: np.random.Generator, lot_rng: np.random.Generator, severity
 def _spoil(z: dict[str, float], fault: str, severity: float, rng: np.random.Generator) -> float:
     """Move what `fault` touches; how far the heights spread beyond the usual, in um."""
     side = 1.0 if rng.random() < 0.5 else -1.0
-    if fault == "weak_bond":
-        z["Bond Force"] -= 0.8 * severity
-        z["US Current"] -= 0.8 * severity
-        z["Bond Time"] -= 0.4 * severity
-    elif fault == "tilted":
-        angle = rng.uniform(0, 2 * np.pi)
-        z["Tilt X"] += severity * np.cos(angle)
-        z["Tilt Y"] += severity * np.sin(angle)
-        return 1.1 * severity
-    elif fault == "starved":
-        z["Coverage"] -= 0.9 * severity
-        z["BLT"] -= 0.5 * severity
-    elif fault == "uncoupled":
-        z["Bond Force"] += 0.75 * side * severity
-        z["US Current"] -= 0.75 * side * severity
-    else:
-        angle = rng.uniform(0, 2 * np.pi)
-        z["Offset X"] += 1.1 * severity * np.cos(angle)
-        z["Offset Y"] += 1.1 * severity * np.sin(angle)
-    return 0.0
+    angle = rng.uniform(0, 2 * np.pi)
+    for name, share in _MOVES[fault].items():
+        z[name] += share * severity
+    for name, share in _MOVES_EITHER_WAY.get(fault, {}).items():
+        z[name] += share * side * severity
+    for what, share in _MOVES_TO_A_SIDE.get(fault, {}).items():
+        z[f"{what} X"] += share * severity * np.cos(angle)
+        z[f"{what} Y"] += share * severity * np.sin(angle)
+    return _HEIGHTS_SPREAD.get(fault, 0.0) * severity
 
 
 def _hold_together(values: dict[str, float], z: Mapping[str, float], spread_um: float) -> None:

@@ -19,12 +19,16 @@ from engines.bundle import BASELINE, FOREGROUND, MATCHER, MODEL, REPORT, TEMPLAT
 from engines.features import grid_size
 from engines.manifest import Manifest
 from engines.parity import measure_parity, probe_frames
+from engines.reader import Reader, default_model
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.field_members import FieldMembers
+from pipeline.field_reader import FieldReader
 from pipeline.folder_inspection import count_stopped
 from pipeline.fusion_bundling import FusionSummary
+from pipeline.fusion_members import values_of
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apart, load_good_parts
 from pipeline.inspection import Inspector
+from pipeline.process_signals import Usual, learn_usual, usual_member
 from pipeline.provenance import manifest_of
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
@@ -107,16 +111,18 @@ def train_bundle(
     """
     pictures = load_good_parts(good, colour, least=1 if variations else LEAST_GOOD)
     check_apart(good, bad)
-    if variations:
-        pictures = with_variations(pictures, variations, settings.seed)
+    usual: Usual = {}
     if fields is not None:
         fields.check(product, pictures.size_px)
         settings = replace(settings, part_px=fields.layout.part_px)
+        usual = _usual_fields(fields, pictures)
+    if variations:
+        pictures = with_variations(pictures, variations, settings.seed)
     features = load_backbone(backbone, weights)
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
     caught = _count_caught(bundle, bad, settings.n_threads, progress) if bad else 0
-    carried = fields.members() if fields is not None else {}
+    carried = {} if fields is None else fields.members() | usual_member(usual)
     sha256 = write_bundle(out, bundle.manifest, {**bundle.members, **carried})
     out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
     if trained.matcher is not None:
@@ -143,6 +149,14 @@ def train_bundle(
         n_matched=None if trained.matcher is None else trained.matcher.n_tried,
         n_matched_same=None if trained.matcher is None else trained.matcher.n_same,
     )
+
+
+def _usual_fields(fields: FieldMembers, good: PictureSet) -> Usual:
+    """What the printed parameters of good parts are, read as the line will read them."""
+    reader = FieldReader(fields.layout, fields.reference(), Reader.load(default_model()))
+    names = tuple(field.name for field in fields.layout.fields if field.trusted)
+    rows = [values_of(reader.read(picture.grey).readings(), names) for picture in good.pictures]
+    return learn_usual(names, np.stack(rows), fields.layout.units)
 
 
 def load_backbone(name: str, weights: Path | None) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from engines.oanet_training import OanetSettings
 from pipeline.field_reader import FieldReader
 from pipeline.fusion_members import fusion_members
 from pipeline.gate import lost_share
-from pipeline.labelled_parts import load_labelled
-from pipeline.oanet_training import train_fusion
+from pipeline.labelled_parts import LabelledParts, load_labelled
+from pipeline.oanet_training import Fusion, train_fusion
 from pipeline.preparation import Preparation
+from pipeline.process_signals import PICTURE, Usual, learn_usual, usual_member
 from schemas.errors import InputError, SetupError
 
 SIDE_PX = 112
@@ -85,6 +87,7 @@ def teach_fusion(
     _check_backends(oanet_graph(fusion.trainer.network()), lessons.images_uint8(order[:_PARITY_PARTS], CLEAN),
                     fusion.bag.usual.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip
     members = fusion_members(fusion, part_px, float(np.mean([lost_share(crop) for crop in good])))
+    members |= usual_member(_usual(parts, fusion, reader.layout.units))
     sha256 = write_bundle(path, bundle.manifest, {**bundle.members, **members})
     voices, _ = fusion.voices(held, parts.values[held])
     called, truth = fusion.rule.probability(voices) >= fusion.rule.threshold, parts.defective[held]
@@ -101,6 +104,15 @@ def teach_fusion(
         threshold=fusion.rule.threshold,
         branch=branch,
     )
+
+
+def _usual(parts: LabelledParts, fusion: Fusion, units: Mapping[str, str | None]) -> Usual:
+    """What fields and pictures of the good parts say."""
+    good = np.flatnonzero(~parts.defective)
+    values = parts.values[good]
+    embeddings = fusion.trainer.predict(good, fusion.bag.usual.describe(values)).embedding
+    distance = np.array([fusion.reference.distance(each) for each in embeddings])
+    return learn_usual((*parts.names, PICTURE), np.column_stack((values, distance)), units)
 
 
 def _check_backends(model: bytes, pictures: NDArray[np.uint8], fields: NDArray[np.float64]) -> None:

@@ -36,12 +36,16 @@ NETWORK, TREES, RULES = "oanet.onnx", "oanet.trees", "oanet.npz"
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """The fused verdict on one frame: `probability` of a defect, whether that is one, the gate's weights, its time."""
+    """The fused verdict on one frame: `probability` of a defect, whether that is one, the gate's weights, its time.
+
+    `picture_distance`: log of the mean squared deviation of the picture's embedding from training, in variances.
+    """
 
     probability: float
     defective: bool
     gate: Gate
     fuse_ms: float
+    picture_distance: float
 
 
 def fusion_members(fusion: Fusion, part_px: Box, usual_lost: float) -> dict[str, bytes]:
@@ -113,7 +117,9 @@ class Fuser:
         image, fused = heard.image.astype(np.float64), heard.fused.astype(np.float64)
         voices = Voices(image, self._trees.predict(described), fused, np.array([gate.image]))
         probability = float(self.rule.probability(voices)[0])
-        return Fused(probability, probability >= self.rule.threshold, gate, 1000 * (time.perf_counter() - start))
+        distance = self.reference.distance(heard.embedding[0])
+        took_ms = 1000 * (time.perf_counter() - start)
+        return Fused(probability, probability >= self.rule.threshold, gate, took_ms, distance)
 
 
 def part_crop(picture: Picture, part_px: Box) -> NDArray[np.uint8]:

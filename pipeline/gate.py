@@ -58,6 +58,11 @@ class GateReference:
                 shares[k] = _histogram(seen, edges[k])
         return cls(embeddings.mean(0), variance, edges, shares)
 
+    def distance(self, embedding: NDArray[np.float64] | NDArray[np.float32]) -> float:
+        """Log of the mean squared deviation of one part's `embedding` (E,) from training, in variances."""
+        off = (embedding.astype(np.float64) - self.mean) ** 2 / self.variance
+        return float(np.log(max(float(off.mean()), 1e-9)))
+
     def image_divergence(self, embeddings: NDArray[np.float64]) -> float:
         """Nats a dimension by which `embeddings` (n, E) diverge beyond chance; 0 for fewer than LEAST_PARTS."""
         n = len(embeddings)

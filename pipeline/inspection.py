@@ -29,7 +29,7 @@ from pipeline.preparation import Placed, Preparation, Prepared
 from pipeline.score_map import UNSCORED, ScoreMapper, scored_pixels
 from schemas.errors import DeadLetterReason, PoisonFrame
 from schemas.frame import Parameter
-from schemas.verdict import Alignment, Box, Defect, FieldReading, Gate, Outcome, Reason
+from schemas.verdict import Alignment, Box, Defect, FieldReading, Outcome, Reason
 
 __all__ = ["Inspection", "InspectionRequest", "Inspector", "RecipeRules", "Refusal"]
 HeatMaps = Literal["suspect", "all", "none"]
@@ -52,7 +52,7 @@ class Inspection:
     `aligned_picture` (H, W) uint8 and `score_grid` (h, w) float32 (NaN: not scored) on the template, `score_map`
     (H, W) float32; all None when the frame was not inspected. `transform` (2, 3) template px -> frame px.
     `localise_ms` is the frame's share of its batch. `fields`: machine parameters, printed or digital; `read_ms` None
-    when none were looked for. `gate`: how far picture and fields were trusted; `fuse_ms` None when nothing was fused.
+    when none were looked for. `fused`: None when picture and fields were not.
     """
 
     outcome: Outcome
@@ -72,8 +72,7 @@ class Inspection:
     localise_ms: float
     fields: tuple[FieldReading, ...] = ()
     read_ms: float | None = None
-    gate: Gate = field(default_factory=Gate)
-    fuse_ms: float | None = None
+    fused: Fused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +250,7 @@ class Inspector:
             self._mapper.masked(grid, scored), score_map,
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
             share_ms + _ms_since(start), frame.at.read.readings(), frame.at.read.read_ms,
-            fused.gate if fused is not None else Gate(), fused.fuse_ms if fused is not None else None,
+            fused,
         )  # fmt: skip
 
     def _unscorable(self, frame: _Ready, recipe: RecipeRules) -> Inspection:

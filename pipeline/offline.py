@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,6 +19,7 @@ from pipeline.decode import DecodeRules
 from pipeline.good_parts import read_picture
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
 from pipeline.picture_header import MalformedPictureError, content_type_of
+from pipeline.process_signals import Usual, signals_of
 from pipeline.rolling_median import Picture
 from pipeline.root_cause import RootCause
 from pipeline.sensor_view import valid_pixels
@@ -67,7 +68,9 @@ def plain_frames(paths: list[Path], window: WindowSettings, progress: Progress) 
                 f"{path} has {grey.shape[1]}x{grey.shape[0]} px, {paths[0]} has {size[1]}x{size[0]}: pictures that lie"
                 " in register have one size; give --bundle to have others aligned"
             )
-        header = _header(path, done, PRODUCT, "-", "-", _STILL, (grey.shape[1], grey.shape[0]), 1.0, 0.0, 0.0, window)
+        header = _header(
+            path, done, PRODUCT, "-", "-", _STILL, (grey.shape[1], grey.shape[0]), 1.0, 0.0, 0.0, window, {}
+        )
         yield AlignedFrame(header, grey, np.zeros(_GRID, np.float32))
     progress("following", len(paths), len(paths))
 
@@ -95,7 +98,7 @@ def bundle_frames(
         header = _header(
             path, done, bundle.manifest.product, bundle.sha256, bundle.template_sha256, (a, b, c, d, e, f),
             found.frame_size_px, bundle.manifest.cell_threshold, found.score or 0.0, found.alignment.residual or 0.0,
-            window,
+            window, signals_of(found.fields, found.fused),
         )  # fmt: skip
         yield AlignedFrame(header, found.aligned_picture, found.score_grid)
     progress("following", len(paths), len(paths))
@@ -104,7 +107,7 @@ def bundle_frames(
 def _header(
     path: Path, number: int, product: str, bundle_sha256: str, template_sha256: str,
     transform: tuple[float, float, float, float, float, float], frame_size_px: tuple[int, int], cell_threshold: float,
-    score: float, residual: float, window: WindowSettings,
+    score: float, residual: float, window: WindowSettings, signals: Mapping[str, float],
 ) -> AlignedHeader:  # fmt: skip
     return AlignedHeader(
         frame_id=path.name,
@@ -122,10 +125,16 @@ def _header(
         transform=transform,
         frame_size_px=frame_size_px,
         window=window,
+        signals=signals,
     )
 
 
-def watch(frames: Iterable[AlignedFrame | None], baseline: Baseline | None, template: Picture | None) -> Watched:
+def watch(
+    frames: Iterable[AlignedFrame | None],
+    baseline: Baseline | None,
+    template: Picture | None,
+    usual: Usual | None = None,
+) -> Watched:
     """Follow `frames` in order; None is a frame that could not be aligned.
 
     Raises: InputError when there is no frame at all that could be.
@@ -137,7 +146,7 @@ def watch(frames: Iterable[AlignedFrame | None], baseline: Baseline | None, temp
             n_skipped += 1
             continue
         if watched is None:
-            watched = Watched(RootCause.start(frame, baseline, template))
+            watched = Watched(RootCause.start(frame, baseline, template, usual))
         kept = watched.pictures
 
         def keep(png: bytes, kept: dict[str, bytes] = kept) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 from pipeline.drift import Chart, Drift, Run, cusum_threshold
+from pipeline.process_signals import PICTURE, Usual, UsualSignal
 from schemas.alert import Alert, AlertState, Cause
 from schemas.aligned import AlignedHeader
 from schemas.errors import SetupError
@@ -22,15 +21,6 @@ from schemas.verdict import Box
 VERSION = 1
 LEVEL_ERROR: Final = 0.4
 """Usual spreads by which a lot may lie off the level training saw; lots differ by less than the allowance."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsualSignal:
-    """Mean and standard deviation of a signal over good parts, in `unit`."""
-
-    level: float
-    spread: float
-    unit: str | None
 
 
 def threshold(arl0_frames: float, n_signals: int) -> float:
@@ -45,7 +35,7 @@ class ProcessDrift(Drift):
     cause: ClassVar[Cause] = Cause.PROCESS
     most_spreads: ClassVar[float] = 3.0
 
-    def __init__(self, header: AlignedHeader, usual: Mapping[str, UsualSignal], region_px: Box) -> None:
+    def __init__(self, header: AlignedHeader, usual: Usual, region_px: Box) -> None:
         """Args: header: of the first frame, not yet taken in. usual: by signal; those without a spread are not watched.
 
         region_px: where alerts point to, in template coordinates.
@@ -54,19 +44,21 @@ class ProcessDrift(Drift):
         super().__init__(header, region_px, threshold(header.window.arl0_frames, len(self.usual)))
         self.charts = {name: Chart(each.level, each.spread) for name, each in self.usual.items()}
 
-    def update(self, header: AlignedHeader, values: Mapping[str, float]) -> list[Alert]:
+    def update(self, header: AlignedHeader) -> list[Alert]:
         """Take one frame in, in order. Returns: a record for each alert that changed its state.
 
-        Args: values: signals by name; one that is absent or not finite is missing, one that is not watched is ignored.
+        Of `header.signals` one that is absent is missing, one that is not watched is ignored.
         """
         self.n_frames += 1
         changed: list[Run] = []
         for name in self.charts:
-            if name in values and math.isfinite(values[name]):
-                changed += self._watch(name, values[name], header)
+            if name in header.signals:
+                changed += self._watch(name, header.signals[name], header)
         return [self._record(run, header) for run in changed]
 
     def _text(self, run: Run) -> str:
+        if run.signal == PICTURE:
+            return self._picture_text(run)
         where, usual = f"{run.signal} of {self.header.product} at {self.header.station}", self.usual[run.signal]
         if run.state is AlertState.CLEARED:
             return f"{where} is as it used to be again; the drift since part {run.first_sequence} is over."
@@ -78,6 +70,16 @@ class ProcessDrift(Drift):
             f"{usual.level:.4g}{unit} on good parts (spread {usual.spread:.2g}); check the machine before parts go bad."
         )
 
+    def _picture_text(self, run: Run) -> str:
+        parts = f"pictures of {self.header.product} parts at {self.header.station}"
+        if run.state is AlertState.CLEARED:
+            return f"The {parts} are as they used to be again; what began with part {run.first_sequence} is over."
+        how = "look less and less like" if run.upward else "vary less than"
+        return (
+            f"The {parts} {how} those the recipe was taught from, since part {run.first_sequence}: look at lamp, lens "
+            "and focus, then at the parts; fused verdicts are worth less until then."
+        )
+
     def to_bytes(self) -> bytes:
         """The state as JSON; the same state always gives the same bytes."""
         held = {
@@ -85,7 +87,7 @@ class ProcessDrift(Drift):
             "header": self.header.model_dump(mode="json"),
             "region_px": self.region_px,
             "n_frames": self.n_frames,
-            "usual": {name: asdict(each) for name, each in self.usual.items()},
+            "usual": {name: each.model_dump() for name, each in self.usual.items()},
             **self._held_charts(),
         }
         return json.dumps(held, separators=(",", ":")).encode()

@@ -19,12 +19,15 @@ import numpy as np
 
 from pipeline.alarm import MapAlarm
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
+from pipeline.drift import Drift
 from pipeline.gradient_map import Strength, deviation
 from pipeline.investigation import Investigation
 from pipeline.mark_picture import draw_run
 from pipeline.mark_shape import Shape
 from pipeline.order import Order
 from pipeline.pose_drift import PoseDrift
+from pipeline.process_drift import ProcessDrift
+from pipeline.process_signals import Usual
 from pipeline.rolling_median import MAX_WINDOW_FRAMES, Picture, RollingMedian, Slot
 from pipeline.run import Run
 from pipeline.scene import Scene, Sight
@@ -68,18 +71,24 @@ class RootCause:
         self.scene = Scene(header.window, grid_shape, window, alarm, Order(), baseline)
         self.investigation = Investigation(self.scene)
         self.drift = PoseDrift(header, (window.shape[1], window.shape[0]))
+        self.process: ProcessDrift | None = None
         self._changed: dict[int, bytes | None] = {}
 
     @classmethod
-    def start(cls, frame: AlignedFrame, baseline: Baseline | None, template: Picture | None) -> RootCause:
+    def start(
+        cls, frame: AlignedFrame, baseline: Baseline | None, template: Picture | None, usual: Usual | None = None
+    ) -> RootCause:
         """A fresh state for the station, product and recipe of `frame`, which is not yet taken in.
 
         Args: baseline: of the bundle; None = learnt from the first full window, in which a defect that is already
-            there hides. template: (H, W), drawn under marks; None = the last frame.
+            there hides. template: (H, W), drawn under marks; None = the last frame. usual: what the bundle says of
+            machine parameters on good parts; without any their drift is not watched.
         """
         picture, grid, header = frame.picture, frame.score_grid, frame.header
         window = RollingMedian((picture.shape[0], picture.shape[1]), picture.dtype, header.window.frames)
         state = cls(header, (grid.shape[0], grid.shape[1]), window, baseline, template)
+        if usual:
+            state.process = ProcessDrift(header, usual, (0, 0, picture.shape[1], picture.shape[0]))
         state._changed = dict.fromkeys(range(BASELINE_SLOT + 1))
         return state
 
@@ -118,7 +127,8 @@ class RootCause:
     @property
     def open_alerts(self) -> list[str]:
         """The alert_ids that are not cleared."""
-        return [run.alert_id for run in self.investigation.runs] + [run.alert_id for run in self.drift.runs]
+        drifting = [run.alert_id for drift in self._drifts() for run in drift.runs]
+        return [run.alert_id for run in self.investigation.runs] + drifting
 
     def update(self, frame: AlignedFrame, keep_picture: Callable[[bytes], str] | None = None) -> list[Alert]:
         """Take one frame in. Returns: a record for each alert that changed its state.
@@ -145,7 +155,8 @@ class RootCause:
             ground = frame.picture if self.template is None else self.template
             return keep_picture(draw_run(ground, run, shape, header))
 
-        return self.investigation.take(sight, alarmed, draw) + self.drift.update(header, marked=bool(cells.size))
+        alerts = self.investigation.take(sight, alarmed, draw) + self.drift.update(header, marked=bool(cells.size))
+        return alerts if self.process is None else alerts + self.process.update(header)
 
     def _strength(self) -> Strength | None:
         """The map of this window, once there is a baseline, which the first full window becomes if none was given."""
@@ -164,11 +175,15 @@ class RootCause:
     def acknowledge(self, alert: str, at: datetime) -> list[Alert]:
         """Note that a person has seen `alert`. Returns: its record, or nothing when it is not open."""
         known = self.investigation.acknowledge(alert, self.header, at)
-        return known + self.drift.acknowledge(alert, self._latest(), at)
+        return known + [each for drift in self._drifts() for each in drift.acknowledge(alert, self._latest(), at)]
 
     def retire(self, at: datetime) -> list[Alert]:
         """Close every open alert, because this recipe revision is no longer in force. Returns: their records."""
-        return self.investigation.retire(self.header, at) + self.drift.retire(self._latest(), at)
+        closed = self.investigation.retire(self.header, at)
+        return closed + [each for drift in self._drifts() for each in drift.retire(self._latest(), at)]
+
+    def _drifts(self) -> list[Drift]:
+        return [self.drift] if self.process is None else [self.drift, self.process]
 
     def _latest(self) -> AlignedHeader:
         return self.header.model_copy(update={"sequence": self.last_sequence, "epoch": self.last_epoch})

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.baseline import Baseline
 from pipeline.order import Order, Seen
 from pipeline.pose_drift import PoseDrift
+from pipeline.process_drift import ProcessDrift
 from pipeline.rolling_median import Picture, RollingMedian, Slot
 from pipeline.root_cause import BASELINE_SLOT, RootCause
 from pipeline.run import Run
@@ -50,6 +51,7 @@ def dump_root_cause(state: RootCause) -> bytes:
             "issued": state.investigation.issued,
             "runs": [asdict(run) for run in state.investigation.runs],
             "drift": state.drift.to_bytes().decode(),
+            "process": None if state.process is None else state.process.to_bytes().decode(),
         },
         separators=(",", ":"),
     ).encode()
@@ -105,6 +107,8 @@ def _build(
     state.investigation.issued = list(held["issued"])
     state.investigation.runs = [_run(entry) for entry in held["runs"]]
     state.drift = PoseDrift.from_bytes(held["drift"].encode())
+    process = held.get("process")  # states saved before parameters were watched have none
+    state.process = None if process is None else ProcessDrift.from_bytes(process.encode())
     at = 0
     for array in state.scene.alarm.arrays().values():
         at = _fill(array, arrays, at)

@@ -27,7 +27,8 @@ class DecidedBy:
 def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: Inspection, by: DecidedBy) -> Verdict:
     """The verdict on an inspected frame; evidence references are added once they are stored."""
     took_ms = inspection.decode_ms + (inspection.read_ms or 0.0) + inspection.align_ms + inspection.localise_ms
-    total_ms = (by.queue_ms or 0.0) + took_ms + (inspection.fuse_ms or 0.0)
+    fused = inspection.fused
+    total_ms = (by.queue_ms or 0.0) + took_ms + (fused.fuse_ms if fused else 0.0)
     return _verdict(
         frame,
         product,
@@ -40,14 +41,14 @@ def verdict_of(frame: Frame, product: str | None, recipe: Recipe, inspection: In
         defects=tuple(inspection.defects),
         alignment=inspection.alignment,
         fields=inspection.fields,
-        gate=inspection.gate,
+        gate=fused.gate if fused else None,
         timing_ms=TimingMs(
             queue=by.queue_ms,
             decode=inspection.decode_ms,
             align=inspection.align_ms,
             localise=inspection.localise_ms,
             read=inspection.read_ms,
-            fuse=inspection.fuse_ms,
+            fuse=fused.fuse_ms if fused else None,
             total=total_ms,
         ),
         late=_is_late(frame, recipe, by.decided_at),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,8 @@ class AlignedHeader(BaseModel):
     transform: tuple[float, float, float, float, float, float]
     frame_size_px: tuple[int, int]
     window: WindowSettings
+    signals: Mapping[str, float] = {}
+    """What the machine and the picture say of the process (pipeline/process_signals.py), by name; finite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

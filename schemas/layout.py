@@ -81,6 +81,11 @@ class Layout(_Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
+    @property
+    def units(self) -> dict[str, str | None]:
+        """Unit of each field, None where it has none."""
+        return {each.name: each.unit or None for each in self.fields}
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         names = [each.name for each in self.fields]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -21,9 +23,14 @@ def a_parity_report(*, holds: bool = True) -> ParityReport:
 
 
 def a_bundle_file(
-    product: str = "plate", *, parity: ParityReport | None = None, model: bytes = b"model", fail: float = 0.5
+    product: str = "plate",
+    *,
+    parity: ParityReport | None = None,
+    model: bytes = b"model",
+    fail: float = 0.5,
+    more: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """The content of a bundle file; `parity` holds unless given."""
+    """The content of a bundle file; `parity` holds unless given; `more` members by name."""
     manifest = Manifest(
         product=product,
         created_at=NOON,
@@ -35,7 +42,7 @@ def a_bundle_file(
         ignore_px=((1, 2, 3, 4),),
         parity=parity or a_parity_report(),
     )
-    return bundle_bytes(manifest, {MODEL: model, TEMPLATE: _template_png()})
+    return bundle_bytes(manifest, {MODEL: model, TEMPLATE: _template_png(), **(more or {})})
 
 
 def a_bundle_file_without_parity() -> bytes:

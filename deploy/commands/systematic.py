@@ -77,6 +77,7 @@ def _follow_through_bundle(
     from engines.bundle import Bundle
     from pipeline.inspection import Inspector
     from pipeline.offline import bundle_frames, commission, product_baseline, watch
+    from pipeline.process_signals import usual_of_bundle
 
     opened = Bundle.open(bundle)
     inspector = Inspector(opened, backend=backend, cache_dir=engine_cache())
@@ -84,7 +85,9 @@ def _follow_through_bundle(
         golden = product_baseline(opened)
     else:
         golden = commission(bundle_frames(good, inspector, settings, progress), opened.foreground())
-    watched = watch(bundle_frames(paths, inspector, settings, progress), golden, opened.template_grey())
+    watched = watch(
+        bundle_frames(paths, inspector, settings, progress), golden, opened.template_grey(), usual_of_bundle(opened)
+    )
     inspector.close()
     return watched
 

@@ -29,7 +29,7 @@ class Oracle:
         """One frame more."""
         key, references = (frame.header.station, frame.header.product), self._references(frame)
         if key not in self.states:
-            self.states[key] = RootCause.start(frame, references.baseline, references.template)
+            self.states[key] = RootCause.start(frame, references.baseline, references.template, references.usual)
         self.alerts += self.states[key].update(frame, lambda png: "kept")
 
     def of_station(self, station: str) -> list[Alert]:

@@ -1,40 +1,24 @@
-"""Printed machine parameters on a real line: camera, Kafka, verdict with fields, `sightline.field_reading`."""
+"""Printed machine parameters on a real line: camera, Kafka, verdict with fields, `sightline.field_reading`, alert."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
-from kafka import KafkaProducer
 
-from agents.activation import Wishes, activate
-from agents.database import connect
-from pipeline.ase_line import AseLine, AseSample
-from pipeline.bundling import train_bundle
-from pipeline.field_members import FieldMembers
-from pipeline.good_parts import picture_paths
-from pipeline.layout_search import encode_reference, find_layout
-from pipeline.training import TrainSettings
-from schemas.store import ContentStore
+from pipeline.ase_line import AseSample
+from schemas.alert import Cause
 from schemas.verdict import FieldStatus, Outcome, Reason, Verdict
-from tests.line.bad_frames import encode, headers
-from tests.line.conftest import PREFIX
-from tests.line.ledger import Ledger
+from tests.line.ase import Shot, activate_ase, good_parts, send, train_ase
+from tests.line.bad_frames import encode
 from tests.line.line_process import LineProcess
-from tests.pipeline.panels import COLUMNS, grey_of, pieces_of_sample, samples
 
 STATION = "fields/line1/cam0"
-PRODUCT = "ase"
-LINE = AseLine(3)
-
-
-def good_parts(n: int) -> list[AseSample]:
-    """The first `n` good parts of the line that look good, too."""
-    parts = (LINE.sample(index) for index in range(400))
-    found = (part for part in parts if not part.defective and part.shown)
-    return [next(found) for _ in range(n)]
+DRIFTING = "fields/line1/cam1"
+DRIFT_FROM = 20
 
 
 def without_right_half(part: AseSample) -> bytes:
@@ -44,38 +28,15 @@ def without_right_half(part: AseSample) -> bytes:
     return encode(picture[:, :, ::-1], ".jpg")
 
 
-def layout_members() -> FieldMembers:
-    """The layout of the line's machine, as `sightline layout` would save it."""
-    parts = samples(COLUMNS)
-    layout, reference, _ = find_layout(
-        PRODUCT, [part.picture for part in parts], [grey_of(part.picture) for part in parts],
-        [pieces_of_sample(part, COLUMNS) for part in parts],
-    )  # fmt: skip
-    return FieldMembers(layout, encode_reference(reference), "layout.toml")
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ase")
-    for part in good_parts(24):
-        (folder / f"{part.unit_id}.jpg").write_bytes(part.jpeg)
-    train_bundle(
-        PRODUCT, picture_paths(folder), (), backbone="student", weights=None, colour="grey",
-        settings=TrainSettings(motion="none", input_px=160), created_at=datetime(2030, 1, 1, tzinfo=UTC),
-        out=folder / "ase.bundle", progress=lambda what, done, total: None, fields=layout_members(),
-    )  # fmt: skip
-    return folder / "ase.bundle"
+    return train_ase(tmp_path_factory.mktemp("ase"))
 
 
 @pytest.fixture(scope="module")
 def verdicts(line: LineProcess, bundle: Path) -> dict[str, Verdict]:
     """Three frames: a plain one, one with digital parameters of which one contradicts, one without half its panel."""
-    with connect(line.postgres) as connection, connection.transaction():
-        store = ContentStore(f"file://{line.state_dir / 'bundles'}")
-        wishes = Wishes(review=1e3, fail=1e4)  # whatever the dots look like: this is about the fields
-        activate(connection, store, bundle.read_bytes(), station=STATION, product=PRODUCT, wishes=wishes)
-    in_force = line.query("SELECT count(*) FROM (SELECT DISTINCT station, product FROM sightline.recipe) AS recipe")
-    line.wait_for_recipes(in_force[0][0])
+    activate_ase(line, bundle, STATION)
     part = good_parts(30)[-1]
     digital = {
         "bond_force": {"value": part.fields["Bond Force"].value, "unit": "gf"},
@@ -83,18 +44,11 @@ def verdicts(line: LineProcess, bundle: Path) -> dict[str, Verdict]:
         "Humidity": {"value": 41.0, "unit": "%"},
     }
     sent = (
-        ("plain", part.jpeg, None),
-        ("digital", part.jpeg, json.dumps(digital)),
-        ("other panel", without_right_half(part), None),
+        Shot("plain", part.jpeg),
+        Shot("digital", part.jpeg, json.dumps(digital)),
+        Shot("other panel", without_right_half(part)),
     )
-    producer = KafkaProducer(bootstrap_servers=line.kafka, acks="all")
-    for frame_id, picture, parameters in sent:
-        pairs = headers(frame_id, STATION, "image/jpeg", ce_product=PRODUCT, ce_parameters=parameters)
-        producer.send(f"{PREFIX}frames", key=STATION.encode(), value=picture, headers=list(pairs)).get(timeout=60)
-    producer.close()
-    ledger = Ledger(line, PREFIX, line.state_dir / "bundles", [STATION])
-    ledger.wait_for(len(sent))
-    return {verdict.frame_id: verdict for verdict in ledger.verdicts()}
+    return send(line, STATION, sent)
 
 
 def test_the_verdict_carries_the_printed_fields_as_they_are(verdicts: dict[str, Verdict]) -> None:
@@ -135,3 +89,26 @@ def test_every_reading_is_a_row_of_field_reading(line: LineProcess, verdicts: di
         for field in verdict.fields
     }
     assert rows == published
+
+
+def test_a_parameter_that_goes_off_raises_one_alert_of_cause_process(line: LineProcess, bundle: Path) -> None:
+    activate_ase(line, bundle, DRIFTING)
+    sent = drifting_parts(48)
+    send(line, DRIFTING, sent)
+    asked = f"FROM sightline.alert WHERE station = '{DRIFTING}' AND cause = '{Cause.PROCESS.value}'"
+    line.wait_for_count(f"SELECT count(*) {asked}", 1)
+    rows = line.query(f"SELECT alert_id, first_sequence, text {asked}")
+    assert len(rows) == 1
+    _, first_sequence, text = rows[0]
+    assert DRIFT_FROM - 3 <= first_sequence <= DRIFT_FROM + 5
+    assert f"Bond Force of ase at {DRIFTING} drifts down" in text and "gf" in text
+
+
+def drifting_parts(n: int) -> Sequence[Shot]:
+    """Good parts whose bond force, known digitally, is 3.5 spreads low from part DRIFT_FROM on."""
+    rng = np.random.default_rng(3)
+    forces = [35 + 1.6 * (0.5 * rng.normal() - (3.5 if number >= DRIFT_FROM else 0)) for number in range(n)]
+    return [
+        Shot(f"part-{number}", part.jpeg, json.dumps({"bond_force": {"value": round(force, 1), "unit": "gf"}}), number)
+        for number, (part, force) in enumerate(zip(good_parts(n), forces, strict=True))
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -58,6 +59,7 @@ class Line:
         transform: tuple[float, ...] = STILL,
         frame_id: str | None = None,
         revision: int = 1,
+        signals: Mapping[str, float] | None = None,
     ) -> AlignedFrame:
         """Aligned frame `number`. `mark`: in the picture and on the grid; `hit`: on the grid alone, in template px."""
         rng = np.random.default_rng([self.seed + 1, number])
@@ -84,6 +86,7 @@ class Line:
             transform=(a, b, c, d, e, f),
             frame_size_px=(self.size_px, self.size_px),
             window=self.window,
+            signals=signals or {},
         )
         return AlignedFrame(header, self.picture(number, mark), grid)
 

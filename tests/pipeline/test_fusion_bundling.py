@@ -25,7 +25,7 @@ from pipeline.verdicts import DecidedBy, verdict_of
 from schemas.errors import InputError, SetupError
 from schemas.frame import Frame
 from schemas.recipe import Recipe
-from schemas.verdict import FieldStatus, Outcome, encode_verdict
+from schemas.verdict import FieldStatus, Gate, Outcome, encode_verdict
 from tests.pipeline.panels import COLUMNS, grey_of, pieces_of_sample, samples
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -67,6 +67,11 @@ def inspected(bundle: Bundle, pictures: list[bytes]) -> list[Inspection]:
         inspector.close()
     assert all(isinstance(answer, Inspection) for answer in answers)
     return [answer for answer in answers if isinstance(answer, Inspection)]
+
+
+def gate_of(answer: Inspection) -> Gate:
+    assert answer.fused is not None
+    return answer.fused.gate
 
 
 def test_the_summary_counts_what_was_held_back_and_names_the_new_bundle(taught: tuple[Bundle, FusionSummary]) -> None:
@@ -114,14 +119,14 @@ def test_with_nothing_printed_the_picture_alone_decides_and_with_no_part_the_fie
     dark[y : y + h, x : x + w] = 0
     pictures = [cv2.imencode(".jpg", each[:, :, ::-1])[1].tobytes() for each in (blank, dark)]
     without_fields, without_part = inspected(bundle, pictures)
-    assert without_fields.gate.image == 1.0
-    assert without_part.gate.image < 0.2
+    assert gate_of(without_fields).image == 1.0
+    assert gate_of(without_part).image < 0.2
 
 
 def test_the_same_frame_gets_the_same_answer(taught: tuple[Bundle, FusionSummary]) -> None:
     jpegs = [LINE.sample(index).jpeg for index in (500, 501)]
     both, alone = inspected(taught[0], jpegs), inspected(taught[0], jpegs[1:])
-    assert (both[1].gate, both[1].outcome, both[1].detail) == (alone[0].gate, alone[0].outcome, alone[0].detail)
+    assert (gate_of(both[1]), both[1].outcome, both[1].detail) == (gate_of(alone[0]), alone[0].outcome, alone[0].detail)
 
 
 def test_an_incomplete_bundle_is_refused(taught: tuple[Bundle, FusionSummary], tmp_path: Path) -> None:

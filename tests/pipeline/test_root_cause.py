@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.process_signals import UsualSignal
 from pipeline.root_cause import RootCause
 from schemas.alert import Alert, AlertState, Cause, encode_alert
 from schemas.aligned import AlignedFrame
@@ -265,3 +266,24 @@ def test_a_state_that_cannot_be_read_says_what_to_do() -> None:
         RootCause.from_bytes(content, {}, BASELINE, None)
     with pytest.raises(SetupError, match="learn it again"):
         RootCause.start(Line(size_px=32, grid=8).frame(1), BASELINE, None)
+
+
+def test_a_parameter_that_drifts_raises_an_alert_of_cause_process_also_after_a_restart() -> None:
+    usual, line, rng = {"Bond Force": UsualSignal(level=35.0, spread=1.6, unit="gf")}, Line(), np.random.default_rng(5)
+    forces = [35 + 1.6 * (rng.normal() - (2 if number > 60 else 0)) for number in range(1, 130)]
+    frames = [line.frame(number, signals={"Bond Force": force}) for number, force in enumerate(forces, 1)]
+    state, alerts = follow(frames[:90], RootCause.start(frames[0], BASELINE, None, usual))
+    slots = {slot: content for slot, content in state.take_changed_slots().items() if content is not None}
+    again = RootCause.from_bytes(state.to_bytes(), slots, BASELINE, None)
+    assert follow(frames[90:], again)[1] == follow(frames[90:], state)[1]
+    alerts += state.retire(START)
+    assert {alert.cause for alert in alerts} == {Cause.PROCESS}
+    assert states(alerts) == ["suspected", "confirmed", "cleared"]
+    assert "Bond Force of plate" in alerts[0].text and "drifts down" in alerts[0].text
+    assert 60 <= alerts[0].first_sequence <= 66 and alerts[0].last_sequence < 80
+
+
+def test_without_word_of_what_is_usual_parameters_are_not_watched() -> None:
+    line = Line()
+    frames = [line.frame(number, signals={"Bond Force": 35.0 + number}) for number in range(1, 80)]
+    assert follow(frames)[1] == []
