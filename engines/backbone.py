@@ -14,7 +14,15 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
-from engines.quantise import Range, Ranges, add_rounded_bias, add_rounded_kernel, add_rounding, add_steps, measure_ranges
+from engines.quantise import (
+    Range,
+    Ranges,
+    add_rounded_bias,
+    add_rounded_kernel,
+    add_rounding,
+    add_steps,
+    measure_ranges,
+)
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
@@ -137,7 +145,7 @@ def _range(backbone: Backbone, name: str) -> Range | None:
 
 
 def _on_raw_picture(backbone: Backbone) -> Weights:
-    """The weights, normalisation taken into the layers that see the picture, whose pixels are then v = p / 255 - middle.
+    """The weights, normalisation taken into the layers that see the picture, whose pixels are v = p / 255 - middle.
 
     Beyond the frame v is 0: a grey in the middle of the three means, where float32 sees the mean of each channel.
     """
@@ -158,8 +166,10 @@ def _rounded(graph: GraphBuilder, backbone: Backbone, name: str, tensor: str) ->
     return tensor if span is None else add_rounding(graph, tensor, span)
 
 
-def to_grid(graph: GraphBuilder, tensor: str, stride_px: int) -> str:
+def to_grid(graph: GraphBuilder, tensor: str, stride_px: int, *, channels_last: bool = False) -> str:
     """Bring a tensor of stride 4, 8 or 16 to the stride-8 grid: average pooling or bilinear.
+
+    Args: channels_last: the tensor is (N, h, w, C), at stride 16, instead of (N, C, h, w).
 
     Cell i of a level of stride s is centred on pixel s * i (odd kernels, padded by half); pooling and resizing
     keep it so, hence cell i of the grid is centred on pixel 8 * i.
@@ -169,7 +179,7 @@ def to_grid(graph: GraphBuilder, tensor: str, stride_px: int) -> str:
     if stride_px == GRID_STRIDE_PX // 2:
         return graph.add("AveragePool", [tensor], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     factor = stride_px / GRID_STRIDE_PX
-    scales = graph.constant(np.array([1, 1, factor, factor], np.float32))
+    scales = graph.constant(np.array([1, factor, factor, 1] if channels_last else [1, 1, factor, factor], np.float32))
     return graph.add("Resize", [tensor, "", scales], mode="linear", coordinate_transformation_mode="asymmetric")
 
 

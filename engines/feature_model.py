@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
-from engines.features import CompactFeatures, add_mixed_features
+from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
 
 Float = NDArray[np.float32]
@@ -88,14 +88,11 @@ class FeatureModel:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph = GraphBuilder()
         rows, columns = self.grid
-        z = add_mixed_features(graph, backbone, "picture", size_px, self.projection)
-        z = graph.add("Reshape", [z, graph.constant(np.array([0, len(self.projection), rows * columns], np.int64))])
-        z = graph.add("Transpose", [z], perm=[2, 0, 1])
+        z = add_place_features(graph, backbone, "picture", size_px, self.projection)
         everywhere = len(self.places) == rows * columns
         if not everywhere:
-            z = graph.add("Gather", [z, graph.constant(self.places)], axis=0)
-        y = graph.add("Sub", [z, graph.constant(np.ascontiguousarray(self.mean[:, None]))])
-        y = graph.add("Mul", [y, graph.constant(np.ascontiguousarray(self.weight[:, None]))])
+            z = graph.add("Gather", [z, graph.constant(self.places)], axis=1)
+        y = graph.add("Mul", [graph.add("Sub", [z, graph.constant(self.mean)]), graph.constant(self.weight)])
         flat = self._add_grading(graph, graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])]))
         if not everywhere:
             flat = self._add_spread(graph, flat)
@@ -107,16 +104,17 @@ class FeatureModel:
         )
 
     def _add_squares(self, graph: GraphBuilder, y: str) -> str:
-        """(N, 1, P) squared distance of `y` (P, N, d) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""
+        """(N, 1, P) squared distance of `y` (N, P, d) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""
         centres = self.centres.astype(np.float16)
-        own = graph.add("ReduceSumSquare", [y], axes=[2], keepdims=1)
+        own = graph.add("ReduceSumSquare", [y], axes=[2], keepdims=0)
+        rows = graph.add("Unsqueeze", [y, graph.constant(np.array([2], np.int64))])
         table = graph.constant(np.ascontiguousarray(centres.transpose(0, 2, 1)))
-        products = graph.add("MatMul", [y, graph.add("Cast", [table], to=onnx.TensorProto.FLOAT)])
+        products = graph.add("MatMul", [rows, graph.add("Cast", [table], to=onnx.TensorProto.FLOAT)])
         half = np.square(centres.astype(np.float32)).sum(2)[:, None] / 2
         nearest = graph.add("Sub", [products, graph.constant(half.astype(np.float32))])
-        nearest = graph.add("ReduceMax", [nearest], axes=[2], keepdims=1)
+        nearest = graph.add("ReduceMax", [nearest], axes=[2, 3], keepdims=0)
         squares = graph.add("Sub", [own, graph.add("Add", [nearest, nearest])])
-        return graph.add("Transpose", [squares], perm=[1, 2, 0])
+        return graph.add("Unsqueeze", [squares, graph.constant(np.array([1], np.int64))])
 
     def _add_grading(self, graph: GraphBuilder, distances: str) -> str:
         """(N, 1, P) scores from `distances` (N, 1, P): see `graded`."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from engines.backbone import GRID_STRIDE_PX, Backbone, add_backbone, to_grid
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
-from engines.quantise import add_rounding
 
 Features = NDArray[np.float32]
 """(N, d, h, w) float32."""
@@ -24,51 +23,58 @@ def grid_size(size_px: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(size_px[1] / GRID_STRIDE_PX), math.ceil(size_px[0] / GRID_STRIDE_PX)
 
 
-def add_mixed_features(
-    graph: GraphBuilder,
-    backbone: Backbone,
-    picture: str,
-    size_px: tuple[int, int],
-    projection: NDArray[np.float32] | None = None,
-    bias: NDArray[np.float32] | None = None,
-) -> str:
-    """Append backbone and mixing to `graph`; returns the tensor (N, d, rows, columns).
+def add_mixed_features(graph: GraphBuilder, backbone: Backbone, picture: str, size_px: tuple[int, int]) -> str:
+    """Append backbone and mixing to `graph`; returns the tensor (N, C, rows, columns) of all levels' channels.
 
-    Args: projection: (d, C) applied to the concatenated levels, or None for the C channels themselves; it is
-        done level by level, on the smaller of level and grid, which is the same because all is linear, and cheaper.
-        bias: (d,).
     Source: F_mixed of 004 §2.2: ResNet stages 1-3 on one grid.
     """
     rows, columns = grid_size(size_px)
     levels = add_backbone(graph, backbone, picture)
-    parts: list[str] = []
-    start = 0
+    parts = [to_grid(graph, levels[level.name], level.stride_px) for level in backbone.spec.levels]
+    if rows % 2 or columns % 2:
+        parts = [
+            _cut(graph, part, (rows, columns), (2, 3)) if level.stride_px > GRID_STRIDE_PX else part
+            for level, part in zip(backbone.spec.levels, parts, strict=True)
+        ]
+    return graph.add("Concat", parts, axis=1)
+
+
+def add_place_features(
+    graph: GraphBuilder,
+    backbone: Backbone,
+    picture: str,
+    size_px: tuple[int, int],
+    projection: NDArray[np.float32],
+) -> str:
+    """Append backbone, mixing and `projection` (d, C) to `graph`; returns the tensor (N, rows * columns, d).
+
+    A level is projected on the smaller of itself and the grid: all is linear, so only the cost depends on the order.
+    Channels lie last, as convolutions on 8 bits leave them and as the feature model reads them.
+    """
+    rows, columns = grid_size(size_px)
+    levels = add_backbone(graph, backbone, picture)
+    total, start = "", 0
     for level in backbone.spec.levels:
         value = levels[level.name]
         if level.stride_px < GRID_STRIDE_PX:
             value = to_grid(graph, value, level.stride_px)
-            if backbone.ranges is not None:
-                value = add_rounding(graph, value, backbone.ranges[level.name])
-        if projection is not None:
-            kernel = projection[:, start : start + level.channels, None, None].astype(np.float32)
-            inputs = [value, graph.constant(kernel)]
-            if bias is not None and start == 0:
-                inputs.append(graph.constant(bias.astype(np.float32)))
-            value = graph.add("Conv", inputs, kernel_shape=[1, 1])
+        kernel = np.ascontiguousarray(projection[:, start : start + level.channels].T, np.float32)
+        value = graph.add("MatMul", [graph.add("Transpose", [value], perm=[0, 2, 3, 1]), graph.constant(kernel)])
         if level.stride_px > GRID_STRIDE_PX:
-            value = to_grid(graph, value, level.stride_px)
-        if level.stride_px > GRID_STRIDE_PX and (rows % 2 or columns % 2):
-            ends = graph.constant(np.array([rows, columns], np.int64))
-            begins, axes = graph.constant(np.array([0, 0], np.int64)), graph.constant(np.array([2, 3], np.int64))
-            value = graph.add("Slice", [value, begins, ends, axes])
-        parts.append(value)
+            value = to_grid(graph, value, level.stride_px, channels_last=True)
+            if rows % 2 or columns % 2:
+                value = _cut(graph, value, (rows, columns), (1, 2))
+        total = graph.add("Add", [total, value]) if total else value
         start += level.channels
-    if projection is None:
-        return graph.add("Concat", parts, axis=1)
-    total = parts[0]
-    for part in parts[1:]:
-        total = graph.add("Add", [total, part])
-    return total
+    return graph.add("Reshape", [total, graph.constant(np.array([0, rows * columns, len(projection)], np.int64))])
+
+
+def _cut(graph: GraphBuilder, tensor: str, ends: tuple[int, int], axes: tuple[int, int]) -> str:
+    """The first `ends` cells of `tensor` along `axes`."""
+    begins = graph.constant(np.array([0, 0], np.int64))
+    return graph.add(
+        "Slice", [tensor, begins, graph.constant(np.array(ends, np.int64)), graph.constant(np.array(axes, np.int64))]
+    )
 
 
 class FeatureExtractor:
@@ -83,8 +89,14 @@ class FeatureExtractor:
         n_threads: int = 1,
     ) -> None:
         graph = GraphBuilder()
-        features = add_mixed_features(graph, backbone, "picture", size_px, projection)
         width, height = size_px
+        if projection is None:
+            features = add_mixed_features(graph, backbone, "picture", size_px)
+        else:
+            features = add_place_features(graph, backbone, "picture", size_px, projection)
+            features = graph.add("Transpose", [features], perm=[0, 2, 1])
+            grid = graph.constant(np.array([0, len(projection), *grid_size(size_px)], np.int64))
+            features = graph.add("Reshape", [features, grid])
         shape: list[int | str] = ["n", 3, height, width]
         model = graph.build(
             {"picture": (onnx.TensorProto.UINT8, shape)}, {"features": (features, ["n", "d", "h", "w"])}

@@ -2,8 +2,8 @@
 
 Weights are symmetric, one scale an output channel; activations asymmetric, one range a tensor, in QDQ form: ONNX
 Runtime runs what lies between two such pairs on integers, to the bit alike on every processor. (OpenVINO fuses sums
-before it rounds them, which moves scores by a few percent: such models run on ONNX Runtime alone.) The first
-convolution, which sees few channels, and what follows the backbone stay in float32. A model is fitted to the
+before it rounds them, which moves scores by a few percent: such models run on ONNX Runtime alone.) The picture is
+on 8 bits as it comes; what follows the backbone stays in float32. A model is fitted to the
 quantised features, so that what rounding does to good parts is part of what it holds for usual.
 Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference (2018).
