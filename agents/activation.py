@@ -12,22 +12,26 @@ from agents.database import Connection, database_edge
 from agents.recipe_book import RECIPE_COLUMNS, recipe_of_row
 from agents.records.stations import register_stations
 from engines.bundle import Bundle
+from engines.manifest import Manifest
 from schemas.errors import InputError, SetupError
 from schemas.frame import station_of_source
 from schemas.recipe import Recipe, WindowSettings
 from schemas.store import ContentStore
-from schemas.verdict import Thresholds
+from schemas.verdict import Box, Thresholds
 
 BUNDLE_SUFFIX = ".bundle"
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the recipe is to say; None keeps the bundle's word (thresholds, area) or the last revision's."""
+    """What the recipe is to say; None keeps the bundle's word (thresholds, areas, scale) or the last revision's."""
 
     review: float | None = None
     fail: float | None = None
     min_area_px: int | None = None
+    min_area_mm2: float | None = None
+    um_per_px: float | None = None
+    ignore_px: tuple[Box, ...] | None = None
     deadline_ms: float | None = None
     pass_sample: float | None = None
     window: WindowSettings | None = None
@@ -112,6 +116,22 @@ def _place(station: str) -> tuple[str, str, str]:
     return key, site, line
 
 
+def _least_area(manifest: Manifest, wishes: Wishes) -> int:
+    if wishes.min_area_mm2 is None:
+        return manifest.min_area_px if wishes.min_area_px is None else wishes.min_area_px
+    if wishes.min_area_px is not None:
+        raise InputError("give the smallest defect in pixels or in mm², not both")
+    scale = manifest.um_per_px if wishes.um_per_px is None else wishes.um_per_px
+    if scale is None:
+        raise InputError(
+            f"min_area_mm2 {wishes.min_area_mm2:g}: how large a pixel is, is not known; give --um-per-px, here or to "
+            "`sightline train`"
+        )
+    if wishes.min_area_mm2 <= 0 or scale <= 0:
+        raise InputError(f"min_area_mm2 {wishes.min_area_mm2:g} and um_per_px {scale:g} have to be above 0")
+    return manifest.area_px(wishes.min_area_mm2, scale)
+
+
 def _next_recipe(conn: Connection, bundle: Bundle, station: str, product: str, wishes: Wishes) -> Recipe:
     row = conn.execute(
         f"SELECT {RECIPE_COLUMNS} FROM sightline.recipe WHERE station = %s AND product = %s"
@@ -135,8 +155,8 @@ def _next_recipe(conn: Connection, bundle: Bundle, station: str, product: str, w
                 review=manifest.thresholds.review if wishes.review is None else wishes.review,
                 fail=manifest.thresholds.fail if wishes.fail is None else wishes.fail,
             ),
-            min_area_px=manifest.min_area_px if wishes.min_area_px is None else wishes.min_area_px,
-            ignore_px=manifest.ignore_px,
+            min_area_px=_least_area(manifest, wishes),
+            ignore_px=manifest.ignore_px if wishes.ignore_px is None else wishes.ignore_px,
             **held | {name: value for name, value in wished.items() if value is not None},
         )
     except ValidationError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from agents.database import Connection
     from deploy.settings import Settings
+    from schemas.verdict import Box
 
 KafkaOption = Annotated[str | None, typer.Option(help="host:port of Kafka; else the line run in --state.")]
 PostgresOption = Annotated[str | None, typer.Option(help="postgresql:// URL; else the line run in --state.")]
@@ -35,3 +37,19 @@ def open_database(settings: Settings) -> Connection:
     from deploy.addresses import with_postgres
 
     return connect(with_postgres(settings).postgres_url, application="sightline command")
+
+
+def boxes_of(texts: Sequence[str]) -> tuple[Box, ...]:
+    """Boxes written as x,y,width,height in pixels. Raises: InputError naming the one that is none."""
+    from schemas.errors import InputError
+
+    boxes: list[Box] = []
+    for text in texts:
+        try:
+            x, y, width, height = (int(number) for number in text.split(","))
+        except ValueError:
+            raise InputError(f"box {text!r}: write x,y,width,height in whole pixels, e.g. 10,20,64,32") from None
+        if x < 0 or y < 0 or width < 1 or height < 1:
+            raise InputError(f"box {text!r}: x and y are 0 or more, width and height 1 or more")
+        boxes.append((x, y, width, height))
+    return tuple(boxes)

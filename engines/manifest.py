@@ -107,7 +107,8 @@ class Manifest(_Record):
 
     thresholds: Thresholds
     cell_threshold: float = Field(description="score of a grid cell above which it counts as exceeding")
-    min_area_px: int = Field(default=1, ge=1)
+    min_area_px: int = Field(default=1, ge=1, description="of the template")
+    um_per_px: float | None = Field(default=None, gt=0, description="micrometres a pixel of the frame as sent")
     ignore_px: tuple[Box, ...] = ()
 
     backbone: str = ""
@@ -115,6 +116,15 @@ class Manifest(_Record):
     calibration: Calibration = Calibration(n_good=0)
     training: Training = Training(n_good=0)
     parity: ParityReport | None = None
+
+    def area_px(self, area_mm2: float, um_per_px: float) -> int:
+        """Pixels of the template that cover `area_mm2` of the part, rounded down, at least 1.
+
+        Args: um_per_px: micrometres a pixel of the frame as sent.
+        """
+        (width, height), (frame_width, frame_height) = self.input_size_px, self.frame_size_px
+        frame_px = area_mm2 * 1e6 / um_per_px**2
+        return max(1, int(frame_px * (width / frame_width) * (height / frame_height) + 1e-9))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -23,16 +23,16 @@ from engines.reader import Reader, default_model
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
 from pipeline.field_members import FieldMembers
 from pipeline.field_reader import FieldReader
-from pipeline.folder_inspection import count_stopped
+from pipeline.folder_inspection import inspect_files
 from pipeline.fusion_bundling import FusionSummary
 from pipeline.fusion_members import values_of
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apart, load_good_parts
-from pipeline.inspection import Inspector
+from pipeline.inspection import Inspector, RecipeRules
 from pipeline.process_signals import Usual, learn_usual, usual_member
 from pipeline.provenance import manifest_of
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
-from pipeline.training import Progress, TrainedModel, TrainSettings, train_model
+from pipeline.training import Progress, TrainedModel, TrainSettings, sharpened, train_model
 from pipeline.variations import with_variations
 from schemas.errors import InputError, SetupError
 
@@ -55,6 +55,7 @@ class TrainingSummary(BaseModel):
     review: float
     fail: float
     false_calls_per_1000: float
+    expected_per_1000: float
     bound_per_1000: float
     n_bad: int
     n_bad_caught: int
@@ -69,8 +70,9 @@ class TrainingSummary(BaseModel):
         lines = [
             f"{self.bundle}  {self.size_bytes / 1e6:.1f} MB  sha256 {self.sha256}",
             f"learnt from {self.n_good} good parts; {self.n_refused} could not be aligned and were left out",
-            f"review from {self.review:.3f}, fail from {self.fail:.3f}: of 1000 good parts at most "
-            f"{self.bound_per_1000:.1f} are stopped (target {self.false_calls_per_1000:g}, confidence 95 %)",
+            f"review from {self.review:.3f}, fail from {self.fail:.3f}: of 1000 good parts "
+            f"{self.expected_per_1000:.1f} are expected to be stopped, at most {self.bound_per_1000:.1f} "
+            f"(target {self.false_calls_per_1000:g}, confidence 95 %)",
         ]
         lines.append(f"{self.n_synthetic_caught} of {self.n_synthetic} synthetic defects on good parts are stopped")
         if self.n_matched is not None:
@@ -83,7 +85,7 @@ class TrainingSummary(BaseModel):
         if self.suspects:
             lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
         if self.n_bad:
-            lines.append(f"{self.n_bad_caught} of {self.n_bad} defective parts are stopped")
+            lines.append(f"{self.n_bad_caught} of {self.n_bad} defective parts, which the thresholds know, are stopped")
         return "\n".join(lines)
 
 
@@ -104,7 +106,7 @@ def train_bundle(
 ) -> TrainingSummary:
     """Train on the pictures at `good`, write the bundle to `out`.
 
-    Args: bad: pictures of defective parts; how many are stopped is reported, nothing is fitted to them.
+    Args: bad: pictures of defective parts, which sharpen the thresholds (see `calibrate_thresholds`) and nothing else.
         variations: learn also from so many variations of each good picture (see pipeline/variations.py); then one
             golden part is enough. fields: where machine parameters are printed; only the part is scored then.
     Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
@@ -121,7 +123,10 @@ def train_bundle(
     features = load_backbone(backbone, weights)
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
-    caught = _count_caught(bundle, bad, settings.n_threads, progress) if bad else 0
+    bad_scores = _scores_of(bundle, bad, settings.n_threads, progress)
+    if bad_scores.size:
+        trained = sharpened(trained, bad_scores, settings)
+        bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at, bad_scores)
     carried = {} if fields is None else fields.members() | usual_member(usual)
     sha256 = write_bundle(out, bundle.manifest, {**bundle.members, **carried})
     out.with_suffix(".report.png").write_bytes(bundle.members[REPORT])
@@ -141,9 +146,10 @@ def train_bundle(
         review=fit.thresholds.review,
         fail=fit.thresholds.fail,
         false_calls_per_1000=fit.target_per_1000,
+        expected_per_1000=fit.expected_per_1000,
         bound_per_1000=fit.bound_per_1000,
         n_bad=len(bad),
-        n_bad_caught=caught,
+        n_bad_caught=len(bad) - int((bad_scores < fit.thresholds.review).sum()),
         n_synthetic=trained.n_synthetic,
         n_synthetic_caught=trained.n_synthetic_caught,
         n_matched=None if trained.matcher is None else trained.matcher.n_tried,
@@ -168,10 +174,15 @@ def load_backbone(name: str, weights: Path | None) -> Backbone:
     raise InputError(f"backbone {name!r} is unknown; choose student or resnet18")
 
 
-def _count_caught(bundle: Bundle, bad: Sequence[Path], n_threads: int, progress: Progress) -> int:
+def _scores_of(bundle: Bundle, pictures: Sequence[Path], n_threads: int, progress: Progress) -> NDArray[np.float64]:
+    """Frame scores of `pictures`, without those that cannot be inspected."""
+    if not pictures:
+        return np.array([])
     inspector = Inspector(bundle, backend="onnxruntime", n_threads=n_threads)
     try:
-        return count_stopped(inspector, bad, progress)
+        rules = RecipeRules.of_manifest(bundle.manifest)
+        answers = inspect_files(inspector, pictures, rules, progress)
+        return np.array([each.score for each in answers if each.score is not None])
     finally:
         inspector.close()
 
@@ -183,6 +194,7 @@ def build_bundle(
     settings: TrainSettings,
     backbone: str,
     created_at: datetime,
+    bad_scores: NDArray[np.float64] | None = None,
 ) -> Bundle:
     """The complete bundle, verified and with its parity report.
 
@@ -196,7 +208,7 @@ def build_bundle(
         members[BASELINE] = _baseline(trained).to_bytes()
     if trained.matcher is not None:
         members[MATCHER] = trained.matcher.onnx
-    members[REPORT] = draw_report(product, trained)
+    members[REPORT] = draw_report(product, trained, bad_scores)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
     return gated(manifest, members, frames)
 

@@ -3,7 +3,8 @@
 The scores of good parts that the fit has not seen are described above a high level by a generalised Pareto
 distribution (peaks over threshold); the threshold is where its tail falls to the target. Because a few hundred
 scores pin a tail down only roughly, the threshold taken is the upper confidence bound of that place over a
-bootstrap, so the promise errs to the side of fewer false calls.
+bootstrap, so the promise errs to the side of fewer false calls. Known defective parts, when there are any, take it down
+from there, as far as it needs to stop them and no lower than where the tail itself says.
 Source: Pickands 1975, Balkema & de Haan 1974 (the tail's shape); Hosking & Wallis 1987 (probability-weighted moments).
 """
 
@@ -70,6 +71,7 @@ class CalibrationFit:
     confidence: float
     tail: Tail
     n_scores: int
+    n_bad: int = 0
 
 
 def fit_tail(scores: Scores) -> Tail:
@@ -90,10 +92,13 @@ def fit_tail(scores: Scores) -> Tail:
     return Tail(start, mean * (1 - shape), shape, n_peaks / ordered.size)
 
 
-def calibrate_thresholds(scores: Scores, target_per_1000: float, seed: int = 0) -> CalibrationFit:
+def calibrate_thresholds(
+    scores: Scores, target_per_1000: float, seed: int = 0, bad: Scores | None = None
+) -> CalibrationFit:
     """Thresholds for at most `target_per_1000` good parts in a thousand stopped (review or fail).
 
-    Args: scores: (n,) frame scores of good parts the model was not fitted to.
+    Args: scores: (n,) frame scores of good parts the model was not fitted to. bad: (m,) those of defective parts: each
+        threshold is as low as stops all of them that the target allows, counted by what is expected, not by its bound.
     Raises: InputError when there are too few scores or the target is out of range.
     """
     if scores.size < LEAST_SCORES:
@@ -106,8 +111,11 @@ def calibrate_thresholds(scores: Scores, target_per_1000: float, seed: int = 0) 
     rng = np.random.default_rng(seed)
     tail = fit_tail(scores)
     draws = [fit_tail(rng.choice(scores, scores.size)) for _ in range(_N_BOOTSTRAP)]
-    review = _upper([draw.level(probability) for draw in draws], tail.level(probability))
-    fail = _upper([draw.level(probability / FAIL_RARITY) for draw in draws], tail.level(probability / FAIL_RARITY))
+    known = np.array([]) if bad is None else bad
+    review, fail = (
+        _sharpened(_upper([draw.level(share) for draw in draws], tail.level(share)), tail.level(share), known)
+        for share in (probability, probability / FAIL_RARITY)
+    )
     fail = max(fail, review + 1e-6 * max(abs(review), 1.0))
     bound = float(np.quantile([draw.exceedance(review) for draw in draws], _CONFIDENCE))
     return CalibrationFit(
@@ -118,6 +126,7 @@ def calibrate_thresholds(scores: Scores, target_per_1000: float, seed: int = 0) 
         _CONFIDENCE,
         tail,
         int(scores.size),
+        int(known.size),
     )
 
 
@@ -135,6 +144,12 @@ def outliers(scores: Scores) -> NDArray[np.bool_]:
 
 def _upper(levels: list[float], fitted: float) -> float:
     return max(float(np.quantile(levels, _CONFIDENCE)), fitted)
+
+
+def _sharpened(careful: float, expected: float, bad: Scores) -> float:
+    """The lowest score of a defective part from `expected` to `careful`, else `careful`."""
+    between = bad[(bad >= expected) & (bad < careful)]
+    return float(between.min()) if between.size else careful
 
 
 def cell_threshold(grids: NDArray[np.float32], cells: NDArray[np.bool_]) -> float:

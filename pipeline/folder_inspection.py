@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline.inspection import Inspection, InspectionRequest, Inspector, RecipeRules, Refusal
 from pipeline.picture_header import MalformedPictureError, content_type_of
 from schemas.errors import InputError
-from schemas.verdict import Outcome
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -33,9 +32,3 @@ def inspect_files(
             raise InputError(f"{path} cannot be used: {answer.detail}")
         yield answer
     progress("inspecting", len(paths), len(paths))
-
-
-def count_stopped(inspector: Inspector, paths: Sequence[Path], progress: Progress) -> int:
-    """How many of the pictures do not pass under the bundle's own rules."""
-    rules = RecipeRules.of_manifest(inspector.bundle.manifest)
-    return sum(each.outcome is not Outcome.PASS for each in inspect_files(inspector, paths, rules, progress))

@@ -38,6 +38,7 @@ def manifest_of(
         score=trained.score,
         thresholds=fit.thresholds,
         cell_threshold=trained.cell_threshold,
+        um_per_px=settings.um_per_px,
         backbone=backbone,
         precision=trained.precision,
         calibration=calibration_record(
@@ -68,6 +69,7 @@ def calibration_record(
     """What the manifest says about a calibration on good parts with these frame scores."""
     return Calibration(
         n_good=fit.n_scores,
+        n_bad=fit.n_bad,
         false_calls_per_1000=fit.target_per_1000,
         score_median=float(np.median(scores)),
         score_spread=float(np.std(scores)),

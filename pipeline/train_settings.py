@@ -31,5 +31,7 @@ class TrainSettings:
     network_checkpoint: Path | None = None
     """File that a network's training, broken off, goes on from."""
     fit: FitSettings = field(default_factory=FitSettings)
+    um_per_px: float | None = None
+    """Micrometres a pixel of the frames, if known: smallest defects can then be given in mm²."""
     part_px: Box | None = None
     """Where frames show the part; nothing else is scored. None: everywhere."""

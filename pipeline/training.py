@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,13 @@ class TrainedModel:
     used: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
     suspects: tuple[str, ...]
+
+
+def sharpened(trained: TrainedModel, bad_scores: NDArray[np.float64], settings: TrainSettings) -> TrainedModel:
+    """`trained` with thresholds that know the scores (m,) of defective parts, see `calibrate_thresholds`."""
+    usual = np.array([name not in trained.suspects for name in trained.used])
+    fit = calibrate_thresholds(trained.scores[usual], settings.false_calls_per_1000, settings.seed, bad_scores)
+    return replace(trained, calibration=fit)
 
 
 def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, progress: Progress) -> TrainedModel:

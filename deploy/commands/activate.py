@@ -25,6 +25,16 @@ def activate(
     ] = None,
     fail: Annotated[float | None, typer.Option(help="Score from which a part fails; else the bundle's.")] = None,
     min_area_px: Annotated[int | None, typer.Option(min=1, help="Smallest defect reported; else the bundle's.")] = None,
+    min_area_mm2: Annotated[
+        float | None, typer.Option(help="The same in mm² of the part, where the size of a pixel is known.")
+    ] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option(help="Micrometres a pixel of this station's frames; else the bundle's.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="x,y,width,height in pixels of the template: never scored. Several may be given."),
+    ] = None,
     deadline_ms: Annotated[
         float | None, typer.Option(help="Cycle time of the reject gate; later verdicts are marked late.")
     ] = None,
@@ -40,22 +50,30 @@ def activate(
     """Write a new recipe revision; running workers use it within a second, between two frames, losing none.
 
     The bundle's sha256, every member's and its parity report are checked first, then it is put in the bundle store,
-    where workers on every machine fetch it. What is not given comes from the bundle (thresholds, area) or from the
-    revision before (the rest). To go back, activate the older bundle. Exit: 0 active, 1 a value is not possible, 2 the
-    bundle or the set-up is wrong.
+    where workers on every machine fetch it. What is not given comes from the bundle (thresholds, area, ignored boxes)
+    or from the revision before (the rest). To go back, activate the older bundle. Exit: 0 active, 1 a value is not
+    possible, 2 the bundle or the set-up is wrong.
 
     Try: sightline activate plate.bundle --station lab/line1/cam0 --product plate
     """
     from agents.activation import Wishes
     from agents.activation import activate as activate_bundle
-    from deploy.options import open_database, settings_of
+    from deploy.options import boxes_of, open_database, settings_of
     from schemas.recipe import WindowSettings
     from schemas.store import ContentStore
 
     content = _read(bundle, sha256)
     settings = settings_of(postgres=postgres, state=state)
     wishes = Wishes(
-        review, fail, min_area_px, deadline_ms, pass_sample, WindowSettings(frames=window) if window else None
+        review=review,
+        fail=fail,
+        min_area_px=min_area_px,
+        min_area_mm2=min_area_mm2,
+        um_per_px=um_per_px,
+        ignore_px=boxes_of(ignore) if ignore else None,
+        deadline_ms=deadline_ms,
+        pass_sample=pass_sample,
+        window=WindowSettings(frames=window) if window else None,
     )
     with open_database(settings) as conn:
         done = activate_bundle(

@@ -11,6 +11,10 @@ import typer
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="Bundle made by `sightline train`.")],
     good: Annotated[Path, typer.Option(help="Folder of good parts that were not trained on; 50 or more is best.")],
+    bad: Annotated[
+        Path | None,
+        typer.Option(help="Folder of defective parts: thresholds go down to stop them, as far as the target allows."),
+    ] = None,
     false_calls_per_1000: Annotated[
         float, typer.Option(help="Good parts in a thousand that may be stopped (review or fail).")
     ] = 5.0,
@@ -24,7 +28,9 @@ def calibrate(
     """Set a bundle's thresholds for a business target, without training again.
 
     The tail of the good parts' scores is extrapolated to the target; the threshold is its upper bound, so that the
-    promised rate is kept as a rule. A bundle with other thresholds is another bundle: `activate` it.
+    promised rate is kept as a rule. Defective parts, when given, take it down from there: then the rate is kept as
+    expected, and its bound, which is printed, lies above the target. A bundle with other thresholds is another bundle:
+    `activate` it.
     """
     from deploy.commands.progress import ConsoleProgress
     from engines.bundle import Bundle, write_bundle
@@ -36,6 +42,7 @@ def calibrate(
         made, found = recalibrate(
             Bundle.open(bundle),
             picture_paths(good),
+            picture_paths(bad) if bad else [],
             false_calls_per_1000,
             n_threads=threads,
             seed=seed,
@@ -53,5 +60,7 @@ def calibrate(
         f"of 1000 good parts {found.expected_per_1000:.1f} are expected to be stopped, at most "
         f"{found.bound_per_1000:.1f} (target {found.false_calls_per_1000:g}, confidence 95 %)"
     )
+    if found.n_bad:
+        typer.echo(f"{found.n_bad_caught} of {found.n_bad} defective parts, which the thresholds know, are stopped")
     if found.suspects:
         typer.echo(f"look at {', '.join(found.suspects[:8])}: far from the other good parts, left out")

@@ -56,6 +56,9 @@ def inspect(
     review: Annotated[float | None, typer.Option(help="Review threshold instead of the bundle's.")] = None,
     fail: Annotated[float | None, typer.Option(help="Fail threshold instead of the bundle's.")] = None,
     min_area_px: Annotated[int | None, typer.Option(min=1, help="Least defect area instead of the bundle's.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="x,y,width,height in pixels of the template: never scored.")
+    ] = None,
     backend: Annotated[BackendName, typer.Option(help="auto measures and takes the fastest.")] = BackendName.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")] = 1,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 unless every picture passes.")] = False,
@@ -67,12 +70,14 @@ def inspect(
     {"frame_id": ..., "refused": {"reason": ..., "detail": ...}}, which on the line would be a dead letter.
     """
     from deploy.engine_cache import engine_cache
+    from deploy.options import boxes_of
     from engines.bundle import Bundle
     from pipeline.inspection import Inspector
 
     paths = picture_files(pictures)
     inspector = Inspector(Bundle.open(bundle), backend=backend.value, n_threads=threads, cache_dir=engine_cache())
     rules = _rules(inspector, review, fail, min_area_px)
+    rules = rules if not ignore else replace(rules, ignore_px=boxes_of(ignore))
     n_refused = n_stopped = 0
     for path, frame, answer in _inspections(inspector, paths, rules, overlay is not None):
         verdict = _verdict(inspector, frame, rules, answer)

@@ -60,7 +60,8 @@ def train(
     good: Annotated[Path, typer.Option(help="Folder of pictures of good parts, all of one size; 50 or more is best.")],
     out: Annotated[Path, typer.Option(help="Bundle to write, e.g. screw.bundle.")],
     bad: Annotated[
-        Path | None, typer.Option(help="Folder of pictures of defective parts: how many are caught is reported.")
+        Path | None,
+        typer.Option(help="Folder of defective parts: thresholds go down to stop them if the target allows."),
     ] = None,
     backbone: Annotated[
         BackboneName, typer.Option(help="student: ours, ships with Sightline, fast. resnet18: see --weights.")
@@ -94,6 +95,10 @@ def train(
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(help="Micrometres a pixel of the pictures, for `activate --min-area-mm2`."),
+    ] = None,
     colour: Annotated[ColourName, typer.Option(help="auto: colour when the good parts show any.")] = ColourName.AUTO,
     false_calls_per_1000: Annotated[
         float, typer.Option(help="Good parts in a thousand that may be stopped (review or fail).")
@@ -132,6 +137,8 @@ def train(
     from pipeline.training import TrainSettings
     from schemas.errors import InputError
 
+    if um_per_px is not None and um_per_px <= 0:
+        raise InputError(f"--um-per-px {um_per_px}: give micrometres a pixel, above 0")
     if labels is not None:
         if fields is None:
             raise InputError("--labels fuses a picture with its machine parameters: give --fields layout.toml as well")
@@ -143,6 +150,7 @@ def train(
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,
         n_threads=threads,
+        um_per_px=um_per_px,
         align_image=align_image.value,
         align_start=align_start.value,
         network_checkpoint=out.with_suffix(".matcher.npz") if align_start is AlignStartName.NETWORK else None,

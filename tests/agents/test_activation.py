@@ -159,3 +159,19 @@ def test_a_recipe_that_cannot_be_read_names_itself_and_a_new_revision_heals_it(
         RecipeBook.load(conn)
     do(conn, store, a_bundle_file())
     assert RecipeBook.load(conn).recipes[STATION, "plate"].revision == 2
+
+
+def test_the_smallest_defect_in_mm2_becomes_pixels_of_the_template(conn: Connection, store: ContentStore) -> None:
+    wishes = Wishes(min_area_mm2=0.01, um_per_px=10.0)  # 100 px of the frame, whose sides are halved
+    assert do(conn, store, a_bundle_file(), wishes=wishes).recipe.min_area_px == 25
+    with pytest.raises(InputError, match="give --um-per-px"):
+        do(conn, store, a_bundle_file(), wishes=Wishes(min_area_mm2=0.01))
+    with pytest.raises(InputError, match="not both"):
+        do(conn, store, a_bundle_file(), wishes=Wishes(min_area_mm2=0.01, um_per_px=10.0, min_area_px=3))
+    with pytest.raises(InputError, match="above 0"):
+        do(conn, store, a_bundle_file(), wishes=Wishes(min_area_mm2=-1.0, um_per_px=10.0))
+
+
+def test_ignored_boxes_are_the_stations_own(conn: Connection, store: ContentStore) -> None:
+    recipe = do(conn, store, a_bundle_file(), wishes=Wishes(ignore_px=((5, 6, 7, 8),))).recipe
+    assert recipe.ignore_px == ((5, 6, 7, 8),)

@@ -70,3 +70,17 @@ def test_what_cannot_be_calibrated_says_why(
 ) -> None:
     with pytest.raises(InputError, match=message):
         calibrate_thresholds(scores, target)
+
+
+def test_known_defective_parts_take_the_thresholds_down_but_not_below_what_is_expected() -> None:
+    good = np.random.default_rng(3).gamma(9, 1 / 9, 60)
+    careful = calibrate_thresholds(good, 5.0)
+    expected = careful.tail.level(0.005)
+    review = careful.thresholds.review
+    assert expected < review
+    between = (expected + review) / 2
+    sharpened = calibrate_thresholds(good, 5.0, bad=np.array([between, 100.0, expected - 0.1]))
+    assert sharpened.thresholds.review == between
+    assert careful.expected_per_1000 < sharpened.expected_per_1000 <= 5.0 < sharpened.bound_per_1000
+    assert sharpened.n_bad == 3
+    assert calibrate_thresholds(good, 5.0, bad=np.array([0.1, 100.0])).thresholds == careful.thresholds

@@ -105,9 +105,9 @@ def test_a_bundle_holds_what_the_line_needs(trained: tuple[Path, TrainingSummary
 
 
 def test_the_same_seed_and_pictures_give_the_same_bytes(
-    trained: tuple[Path, TrainingSummary], good: Path, tmp_path: Path
+    trained: tuple[Path, TrainingSummary], good: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    train(good, tmp_path / "again.bundle")
+    train(good, tmp_path / "again.bundle", tuple(picture_paths(labelled / "test" / "fault")))
     assert (tmp_path / "again.bundle").read_bytes() == trained[0].read_bytes()
 
 
@@ -116,11 +116,12 @@ def test_calibration_on_other_good_parts_sets_the_thresholds_and_nothing_else(
 ) -> None:
     bundle = Bundle.open(trained[0])
     others = write_good_parts(tmp_path, 30, first_unit=2_000_000, size_px=SIZE_PX)
-    made, found = recalibrate(bundle, others, 50.0, n_threads=1, seed=0, progress=quiet)
+    made, found = recalibrate(bundle, others, [], 50.0, n_threads=1, seed=0, progress=quiet)
     assert made.manifest.thresholds.review == found.review < found.fail
     assert made.members == bundle.members
     assert made.manifest.calibration.false_calls_per_1000 == 50
     assert made.manifest.parity is not None and made.manifest.parity.holds
+    assert made.manifest.calibration.n_bad == 0
     rules, inspector = RecipeRules.of_manifest(made.manifest), Inspector(made, backend="onnxruntime")
     stopped = 0
     for unit in range(60):
@@ -131,7 +132,22 @@ def test_calibration_on_other_good_parts_sets_the_thresholds_and_nothing_else(
     inspector.close()
     assert stopped <= 9  # 50 in 1000 are promised: of 60, more than 9 would come once in ten thousand times
     with pytest.raises(InputError, match="trained on"):
-        recalibrate(bundle, picture_paths(good), 5.0, n_threads=1, seed=0, progress=quiet)
+        recalibrate(bundle, picture_paths(good), [], 5.0, n_threads=1, seed=0, progress=quiet)
+
+
+def test_calibration_with_defective_parts_stops_more_of_them(
+    trained: tuple[Path, TrainingSummary], labelled: Path, tmp_path: Path
+) -> None:
+    bundle, bad = Bundle.open(trained[0]), picture_paths(labelled / "test" / "fault")
+    others = write_good_parts(tmp_path, 30, first_unit=2_000_000, size_px=SIZE_PX)
+    _, careful = recalibrate(bundle, others, [], 5.0, n_threads=1, seed=0, progress=quiet)
+    made, found = recalibrate(bundle, others, bad, 5.0, n_threads=1, seed=0, progress=quiet)
+    assert found.review < careful.review
+    assert found.expected_per_1000 <= 5.0
+    assert (made.manifest.calibration.n_bad, found.n_bad) == (20, 20)
+    assert 12 <= found.n_bad_caught <= 20
+    with pytest.raises(InputError, match="both as good and as defective"):
+        recalibrate(bundle, others, others[:1], 5.0, n_threads=1, seed=0, progress=quiet)
 
 
 def test_a_few_bad_parts_among_the_good_are_named_and_do_not_hide_such_defects(

@@ -70,3 +70,17 @@ def test_without_a_database_the_message_says_how_to_give_one(sightline: Sightlin
     ran = sightline("activate", bundle(tmp_path, a_bundle_file()), "--station", STATION, "--product", "plate")
     assert ran.code == 2
     assert "--postgres" in ran.err
+
+
+def test_a_stations_own_boxes_and_areas_are_in_its_recipe_and_a_wrong_box_ends_with_1(
+    sightline: Sightline, database: str, tmp_path: Path
+) -> None:
+    where = ["--station", STATION, "--product", "plate", "--postgres", database, "--state", str(tmp_path / "state")]
+    areas = ["--min-area-mm2", "0.01", "--um-per-px", "10"]
+    path = bundle(tmp_path, a_bundle_file())
+    ran = sightline("activate", path, *where, "--ignore", "1,2,30,4", "--ignore", "5,6,7,8", *areas, "--json")
+    assert ran.code == 0, ran.err
+    printed = json.loads(ran.out)
+    assert (printed["ignore_px"], printed["min_area_px"]) == ([[1, 2, 30, 4], [5, 6, 7, 8]], 25)
+    wrong = sightline("activate", path, *where, "--ignore", "1,2,30")
+    assert wrong.code == 1 and "x,y,width,height" in wrong.err
