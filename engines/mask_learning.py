@@ -13,8 +13,11 @@ MOST_DROPPED = 0.6
 """Greatest share of a part's fields that is dropped."""
 _PERIODS = (1 / 7, 1 / 3)
 """Spacing of the grid's squares, in shares of the picture's side."""
-GRID_COVER = 0.5
-"""Side of a square in shares of the spacing: a quarter of the picture is lost."""
+GRID_COVER = 0.35
+"""Side of a square in shares of the spacing: an eighth of the picture is lost.
+
+Under it a picture branch that never learnt masks loses about as much F1 as the paper's VGG16 (0.78 to 0.63).
+"""
 
 
 def drop_fields(

@@ -35,6 +35,7 @@ class LearntBackbone:
         }
         for kernel in self.kernels.values():
             kernel.requires_grad_()
+        self._learning = True
         self.norms = {name: torch.nn.BatchNorm2d(shape[0], eps=_EPSILON) for name, shape in shapes.items()}
 
     def parameters(self) -> list[Any]:
@@ -43,11 +44,23 @@ class LearntBackbone:
 
     def train(self, learning: bool) -> None:
         """Whether batch norm looks at the batch."""
+        self._learning = learning
         for norm in self.norms.values():
             norm.train(learning)
 
     def maps(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """The stages' maps of `pictures` (N, 3, H, W) uint8 RGB."""
+        """The stages' maps of `pictures` (N, 3, H, W) uint8 RGB, float32.
+
+        While it learns, convolutions are in bfloat16 where the processor has it: twice as fast.
+        """
+        import torch
+
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        short = self._learning and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        with torch.autocast("cpu", torch.bfloat16, enabled=short):
+            return [level.float() for level in self._levels(pictures)]
+
+    def _levels(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         import torch
         from torch.nn import functional
 

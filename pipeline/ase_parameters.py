@@ -60,7 +60,12 @@ PARAMETERS = (
 _FAULTS = ("weak_bond", "tilted", "starved", "uncoupled", "displaced")
 _MOVES: Mapping[str, Mapping[str, float]] = {
     "weak_bond": {
-        "Bond Force": -0.8, "US Current": -0.8, "Bond Time": -0.5, "BLT": 0.6, "Height Avg": 0.6, "Coverage": -0.4,
+        "Bond Force": -0.8,
+        "US Current": -0.8,
+        "Bond Time": -0.5,
+        "BLT": 0.6,
+        "Height Avg": 0.6,
+        "Coverage": -0.4,
     },
     "tilted": {"Coverage": -0.4, "Gray Mean": -0.5, "Bond Force": -0.3},
     "starved": {"Coverage": -0.9, "BLT": -0.6, "Height Avg": -0.6, "Gray Mean": -0.5, "Stage Temp": 0.3},
