@@ -3,8 +3,9 @@
 Plates at 1024x1024 as JPEG, inspected at 256x256 by a bundle trained here, 2 threads, batch 1. `baseline` is the
 forward pass of ONNX Runtime, float32, through the ResNet-18 trunk (conv1 to layer3) alone, `ours` the whole score grid
 from the backend that `auto` takes here; medians of milliseconds, taken in turn. The chain is decode, align,
-localise, verdict by `Inspector.inspect`, against full decode, findTransformECC, trunk and distance. Memory is that
-of a process which has loaded an Inspector and inspected, and of what such a process needs before.
+localise, verdict by `Inspector.inspect`, against full decode, findTransformECC, trunk and distance; `naive_full` does
+findTransformECC on the full frame, which is slower. EfficientAD-S is timed beside ours with random weights. Memory is
+that of a process which has loaded an Inspector and inspected, and of what such a process needs before.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy_cases import resnet18_weights
+from benchmarks.localise_efficientad import efficientad_s
 from benchmarks.localise_peers import NaiveChain, trunk
 from benchmarks.plate_bundle import train_plates
 from benchmarks.progress import say
@@ -38,6 +40,8 @@ from schemas.errors import InputError, SetupError
 
 FRAME_SIDE_PX, INPUT_SIDE_PX = 1024, 256
 N_THREADS, N_GOOD, N_PICTURES, N_WARM_UP = 2, 40, 8, 5
+N_SLOW = 12
+"""Runs, at most, of what takes a tenth of a second or more."""
 _MEMORY = """
 import sys, psutil
 def held(): return psutil.Process().memory_full_info().uss / 2**20
@@ -81,11 +85,14 @@ def run(frames: int = 60) -> BenchResult:
         say(f"measuring; backend {backend}")
         session = trunk(weights, INPUT_SIDE_PX, N_THREADS)
         forward = _forward(bundle, session, frames)
+        peer = _efficientad(bundle, backend, min(frames, N_SLOW))
         chain = _chain(bundle, session, jpegs, backend, frames)
+        chain |= _slow_chain(bundle, session, jpegs, min(frames, N_SLOW))
         (folder / "frame.jpg").write_bytes(jpegs[0])
         memory = {name: _memory_mb(path, name, folder / "frame.jpg") for name in {backend, "onnxruntime"}}
     ours, baseline = forward[backend].median, forward["trunk"].median
     whole, naive = chain["inspect"].median, chain["naive"].median
+    say(f"forward {baseline / ours:.1f} times the trunk's speed, chain {naive / whole:.1f} times the naive one's")
     figures: dict[str, Json] = {
         "unit": "ms",
         "n_runs": frames,
@@ -95,6 +102,9 @@ def run(frames: int = 60) -> BenchResult:
         "forward": {name: each.figures() for name, each in forward.items()},
         "chain": {name: each.figures() for name, each in chain.items()},
         "chain_ratio": naive / whole,
+        "full_chain_ratio": chain["naive_full"].median / whole,
+        "efficientad": {name: each.figures() for name, each in peer.items()},
+        "efficientad_ratio": peer["efficientad_s"].median / peer[backend].median,
         "memory_mb": memory,
     }
     return BenchResult("localise", ours, baseline, baseline / ours, figures, machine())
@@ -124,6 +134,26 @@ def _forward(bundle: Bundle, session: object, n: int) -> dict[str, Times]:
     for engine in engines.values():
         engine.close()
     return times
+
+
+def _efficientad(bundle: Bundle, backend: str, n: int) -> dict[str, Times]:
+    """EfficientAD-S and our engine, in turn, on one tensor of EfficientAD's size."""
+    tensor = np.random.default_rng(0).integers(0, 256, (1, 3, INPUT_SIDE_PX, INPUT_SIDE_PX), np.uint8)
+    engine, session = load_backend(bundle, backend, N_THREADS), efficientad_s(N_THREADS)
+    times = _in_turn(
+        {
+            "efficientad_s": lambda i: session.run(None, {"picture": tensor}),
+            backend: lambda i: engine.infer(tensor),
+        },
+        n,
+    )
+    engine.close()
+    return times
+
+
+def _slow_chain(bundle: Bundle, session: object, jpegs: list[bytes], n: int) -> dict[str, Times]:
+    naive = NaiveChain(session, bundle.template_grey(), ecc_side_px=FRAME_SIDE_PX)
+    return _in_turn({"naive_full": lambda i: naive.score(jpegs[i % len(jpegs)])}, n)
 
 
 def _chain(bundle: Bundle, session: object, jpegs: list[bytes], backend: str, n: int) -> dict[str, Times]:

@@ -38,6 +38,8 @@ def trunk(weights: Any, side_px: int, n_threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
+    # Its threads spin for work while it runs, as they do by default, but not on into what is timed after it.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -47,10 +49,12 @@ class NaiveChain:
     The distance is to one mean feature map, its greatest value the verdict's score.
     """
 
-    def __init__(self, session: Any, template: NDArray[np.uint8]) -> None:
-        """`template` (S, S) uint8 at the trunk's size."""
+    def __init__(self, session: Any, template: NDArray[np.uint8], ecc_side_px: int | None = None) -> None:
+        """`template` (S, S) uint8 at the trunk's size; `ecc_side_px`: of the pictures aligned, S by default."""
         self._session = session
         self._template = template
+        side = ecc_side_px or len(template)
+        self._enlarged = np.asarray(cv2.resize(template, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
         self._mean = self._features(template)
 
     def score(self, jpeg: bytes) -> float:
@@ -58,13 +62,15 @@ class NaiveChain:
         picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             raise ValueError("the benchmark's own JPEG cannot be decoded")
-        side = self._template.shape[0]
-        small = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        side, ecc_side = len(self._template), len(self._enlarged)
+        small = np.asarray(cv2.resize(picture, (ecc_side, ecc_side), interpolation=cv2.INTER_AREA), np.uint8)
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ECC_ROUNDS, _ECC_EPSILON)
         start = np.eye(2, 3, dtype=np.float32)
-        _, turn = cv2.findTransformECC(self._template, small, start, cv2.MOTION_EUCLIDEAN, criteria)
+        _, turn = cv2.findTransformECC(self._enlarged, small, start, cv2.MOTION_EUCLIDEAN, criteria)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpAffine(small, turn, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.warpAffine(small, turn, (ecc_side, ecc_side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        if ecc_side != side:
+            warped = cv2.resize(warped, (side, side), interpolation=cv2.INTER_AREA)
         away = self._features(np.asarray(warped, np.uint8)) - self._mean
         grid = np.sqrt(np.square(away).sum(0))
         return float(cv2.GaussianBlur(cv2.resize(grid, (side, side)), (0, 0), 4).max())
