@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engines.backbone import Backbone
 from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
+from engines.scoring_model import add_spread
 
 Float = NDArray[np.float32]
 LEVEL_SHARE = 0.25
@@ -95,7 +96,7 @@ class FeatureModel:
         y = graph.add("Mul", [graph.add("Sub", [z, graph.constant(self.mean)]), graph.constant(self.weight)])
         flat = self._add_grading(graph, graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])]))
         if not everywhere:
-            flat = self._add_spread(graph, flat)
+            flat = add_spread(graph, flat, self.places, rows * columns)
         scores = graph.add("Reshape", [flat, graph.constant(np.array([0, 1, rows, columns], np.int64))])
         width, height = size_px
         return graph.build(
@@ -127,10 +128,3 @@ class FeatureModel:
         return graph.add(
             "Div", [distances, graph.add("Mul", [level, graph.constant(np.array(self.scale, np.float32))])]
         )
-
-    def _add_spread(self, graph: GraphBuilder, flat: str) -> str:
-        """(N, 1, P) to (N, 1, h * w), 0 where a place is not scored."""
-        index = np.full(self.grid[0] * self.grid[1], len(self.places), np.int64)
-        index[self.places] = np.arange(len(self.places))
-        padded = graph.add("Pad", [flat, graph.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))])
-        return graph.add("Gather", [padded, graph.constant(index)], axis=2)

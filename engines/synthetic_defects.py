@@ -14,9 +14,9 @@ from engines.textures import Picture, fractal_noise, texture
 
 def spoil(rng: np.random.Generator, picture: Picture) -> tuple[Picture, NDArray[np.bool_]]:
     """`picture` (H, W, 3) with one region spoilt. Returns: the picture and the (H, W) mask of the region."""
-    mask = _region(rng, (picture.shape[0], picture.shape[1]))
+    mask = region(rng, (picture.shape[0], picture.shape[1]))
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.2)))[..., None]
-    spoilt = np.clip(picture * (1 - soft) + _fill(rng, picture) * soft, 0, 255)
+    spoilt = np.clip(picture * (1 - soft) + fill(rng, picture) * soft, 0, 255)
     return np.asarray(spoilt, np.uint8), mask
 
 
@@ -34,7 +34,7 @@ def spoil_within(rng: np.random.Generator, picture: Picture, scored: NDArray[np.
     return spoilt
 
 
-def _region(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def region(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) bool: a blob, a scratch or a spot somewhere in the picture, about 1/80 to 1/8 of its side."""
     height, width = shape
     side = min(shape)
@@ -55,7 +55,7 @@ def _region(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool
     return np.asarray(radius < 0.6 + 0.8 * ragged, np.bool_)
 
 
-def _fill(rng: np.random.Generator, picture: Picture) -> NDArray[np.float32]:
+def fill(rng: np.random.Generator, picture: Picture) -> NDArray[np.float32]:
     """(H, W, 3) what to put into a region of `picture`."""
     value = picture.astype(np.float32)
     height, width = picture.shape[:2]
