@@ -16,7 +16,7 @@ from benchmarks.accuracy_boards import INPUT_PX, N_VARIATIONS, judge_boards
 from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet18_weights, train_case
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import judge_naively
-from benchmarks.accuracy_robust import contamination, false_calls
+from benchmarks.accuracy_robust import contamination, false_calls, sharpening
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.rows import defined, image_auroc
@@ -47,6 +47,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
             naive[data] = defined(asdict(judge_naively(lay_out(data, folder))))
         boards = asdict(judge_boards(frames, folder, say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
         splits, contaminated = asdict(false_calls(HEADLINE, folder, say)), contamination(folder, say)
+        sharpened = sharpening(HEADLINE, folder, say)
     ours, baseline = image_auroc(rows, HEADLINE.name), image_auroc(naive, HEADLINE.data)
     figures: dict[str, Json] = {
         "unit": "image AUROC on mvtec_screw",
@@ -55,6 +56,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
         "deeppcb": boards,
         "splits": splits,
         "contamination": contaminated,
+        "sharpening": sharpened,
         "resnet18_weights": weights is not None,
     }
     return BenchResult("accuracy", ours, baseline, ours / baseline, figures, machine())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,14 +67,17 @@ def resnet18_weights() -> Path | None:
     return path if path.is_file() else None
 
 
-def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int = 0) -> Bundle:
-    """The bundle of `case`, learnt from its train/good under `folder`. Raises: InputError without pictures."""
+def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int = 0, bad: Sequence[Path] = ()) -> Bundle:
+    """The bundle of `case`, learnt from its train/good under `folder`; `bad` defective parts sharpen its thresholds.
+
+    Raises: InputError without pictures.
+    """
     data = lay_out(case.data, folder)
     out = folder / f"{case.name.replace('/', '-').replace(' ', '-')}.bundle"
     train_bundle(
         case.data,
         picture_paths(data / "train" / "good"),
-        [],
+        bad,
         backbone=case.backbone,
         weights=resnet18_weights() if case.backbone == "resnet18" else None,
         colour="auto",

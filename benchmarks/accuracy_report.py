@@ -29,7 +29,11 @@ def tables(result: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " | | | | | |")
     ends = [_boards(figures["deeppcb"])]
     if "splits" in figures:
-        ends += [_splits(figures["splits"]), _contamination(figures["contamination"])]
+        ends += [
+            _splits(figures["splits"]),
+            _contamination(figures["contamination"]),
+            _sharpening(figures["sharpening"]),
+        ]
     return "\n\n".join(["\n".join(lines), *ends])
 
 
@@ -48,6 +52,14 @@ def _contamination(found: dict[str, float]) -> str:
         f"{found['contaminated_pixel_auroc']:.4f} against {found['clean_pixel_auroc']:.4f}, image AUROC "
         f"{found['contaminated_image_auroc']:.3f} against {found['clean_image_auroc']:.3f}, pixel AP "
         f"{found['contaminated_pixel_ap']:.3f} against {found['clean_pixel_ap']:.3f}."
+    )
+
+
+def _sharpening(found: dict[str, int]) -> str:
+    return (
+        f"Thresholds that know {found['n_known']} of the defective screws (`train --bad`): of the other "
+        f"{found['n_bad']} defective ones {found['escapes_known']} pass, where {found['escapes']} pass without; of "
+        f"{found['n_good']} good ones {found['false_calls_known']} are stopped, {found['false_calls']} without."
     )
 
 

@@ -15,10 +15,13 @@ from engines.feature_fit import Scatter, fit_model, fit_projection
 from engines.features import FeatureExtractor, grid_size
 from pipeline.bundling import load_backbone
 from pipeline.calibration import calibrate_thresholds
+from pipeline.folder_inspection import inspect_files
 from pipeline.good_parts import picture_paths, read_picture
+from pipeline.inspection import Inspector, RecipeRules
 from pipeline.preparation import Preparation
 from pipeline.train_settings import TrainSettings
 from pipeline.training import Rig
+from schemas.verdict import Outcome
 
 _LEARN_SHARE = 0.75
 _CONTAMINATION = 0.05
@@ -73,6 +76,27 @@ def false_calls(case: Case, folder: Path, say: Callable[[str], None], n_splits: 
         n_judged, n_stopped = n_judged + len(kept), n_stopped + stopped
         n_within += stopped <= max(settings.false_calls_per_1000 * len(kept) / 1000, 1)
     return SplitFigures(n_splits, n_judged, n_stopped, settings.false_calls_per_1000, n_within)
+
+
+def sharpening(case: Case, folder: Path, say: Callable[[str], None]) -> dict[str, int]:
+    """What knowing every third defective screw is worth on the other ones and on good ones.
+
+    Returns: `n_known`, `n_bad`, `n_good`; `escapes` and `false_calls` of these without and `..._known` with the known.
+    """
+    source = lay_out(case.data, folder)
+    bad = [path for path in sorted((source / "test").glob("*/*.png")) if path.parent.name != "good"]
+    known, others = bad[::3], [path for index, path in enumerate(bad) if index % 3]
+    good = picture_paths(source / "test" / "good")
+    found = {"n_known": len(known), "n_bad": len(others), "n_good": len(good)}
+    for ending, given in (("", []), ("_known", known)):
+        say(f"{case.name}: thresholds that know {len(given)} defective parts")
+        inspector = Inspector(train_case(case, folder, lambda text: None, bad=given), backend="onnxruntime")
+        rules = RecipeRules.of_manifest(inspector.bundle.manifest)
+        for name, paths, wrong in (("escapes", others, True), ("false_calls", good, False)):
+            answers = inspect_files(inspector, paths, rules, lambda what, done, total: None)
+            found[name + ending] = sum((each.outcome is Outcome.PASS) is wrong for each in answers)
+        inspector.close()
+    return found
 
 
 def contamination(folder: Path, say: Callable[[str], None]) -> dict[str, float]:

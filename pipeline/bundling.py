@@ -21,6 +21,7 @@ from engines.manifest import Manifest
 from engines.parity import measure_parity, probe_frames
 from engines.reader import Reader, default_model
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
+from pipeline.calibration import Choice, trade_off, trade_off_text
 from pipeline.field_members import FieldMembers
 from pipeline.field_reader import FieldReader
 from pipeline.folder_inspection import inspect_files
@@ -59,6 +60,7 @@ class TrainingSummary(BaseModel):
     bound_per_1000: float
     n_bad: int
     n_bad_caught: int
+    trade_off: list[Choice] = []
     n_synthetic: int
     n_synthetic_caught: int
     n_matched: int | None = None
@@ -86,6 +88,7 @@ class TrainingSummary(BaseModel):
             lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
         if self.n_bad:
             lines.append(f"{self.n_bad_caught} of {self.n_bad} defective parts, which the thresholds know, are stopped")
+            lines.append(trade_off_text(self.trade_off, self.n_bad))
         return "\n".join(lines)
 
 
@@ -124,7 +127,9 @@ def train_bundle(
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
     bad_scores = _scores_of(bundle, bad, settings.n_threads, progress)
+    choices: list[Choice] = []
     if bad_scores.size:
+        choices = trade_off(trained.usual_scores, bad_scores, settings.seed)
         trained = sharpened(trained, bad_scores, settings)
         bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at, bad_scores)
     carried = {} if fields is None else fields.members() | usual_member(usual)
@@ -150,6 +155,7 @@ def train_bundle(
         bound_per_1000=fit.bound_per_1000,
         n_bad=len(bad),
         n_bad_caught=len(bad) - int((bad_scores < fit.thresholds.review).sum()),
+        trade_off=choices,
         n_synthetic=trained.n_synthetic,
         n_synthetic_caught=trained.n_synthetic_caught,
         n_matched=None if trained.matcher is None else trained.matcher.n_tried,

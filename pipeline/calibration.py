@@ -10,6 +10,7 @@ Source: Pickands 1975, Balkema & de Haan 1974 (the tail's shape); Hosking & Wall
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from schemas.errors import InputError
 from schemas.verdict import Thresholds
 
 DEFAULT_FALSE_CALLS_PER_1000 = 5.0
+TRADE_OFF_PER_1000 = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 FAIL_RARITY = 10.0
 """A good part fails outright this many times more rarely than it is stopped at all."""
 LEAST_SCORES = 10
@@ -128,6 +130,30 @@ def calibrate_thresholds(
         int(scores.size),
         int(known.size),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What another target would do: its review threshold, and how many known defective parts that stops."""
+
+    false_calls_per_1000: float
+    review: float
+    n_stopped: int
+
+
+def trade_off(scores: Scores, bad: Scores, seed: int = 0) -> list[Choice]:
+    """The usual targets side by side, on `scores` (n,) of good parts and `bad` (m,) of defective ones."""
+    choices = []
+    for target in TRADE_OFF_PER_1000:
+        review = calibrate_thresholds(scores, target, seed, bad).thresholds.review
+        choices.append(Choice(target, review, int((bad >= review).sum())))
+    return choices
+
+
+def trade_off_text(choices: Sequence[Choice], n_bad: int) -> str:
+    """A line for people."""
+    each = (f"{choice.false_calls_per_1000:g} -> {choice.n_stopped}" for choice in choices)
+    return f"false calls in 1000 -> of these {n_bad} stopped: " + ", ".join(each)
 
 
 def outliers(scores: Scores) -> NDArray[np.bool_]:

@@ -63,11 +63,15 @@ class TrainedModel:
     refused: tuple[tuple[str, str], ...]
     suspects: tuple[str, ...]
 
+    @property
+    def usual_scores(self) -> NDArray[np.float64]:
+        """`scores` of the parts that are not suspect."""
+        return self.scores[[name not in self.suspects for name in self.used]]
+
 
 def sharpened(trained: TrainedModel, bad_scores: NDArray[np.float64], settings: TrainSettings) -> TrainedModel:
     """`trained` with thresholds that know the scores (m,) of defective parts, see `calibrate_thresholds`."""
-    usual = np.array([name not in trained.suspects for name in trained.used])
-    fit = calibrate_thresholds(trained.scores[usual], settings.false_calls_per_1000, settings.seed, bad_scores)
+    fit = calibrate_thresholds(trained.usual_scores, settings.false_calls_per_1000, settings.seed, bad_scores)
     return replace(trained, calibration=fit)
 
 

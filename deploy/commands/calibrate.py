@@ -34,6 +34,7 @@ def calibrate(
     """
     from deploy.commands.progress import ConsoleProgress
     from engines.bundle import Bundle, write_bundle
+    from pipeline.calibration import trade_off_text
     from pipeline.good_parts import picture_paths
     from pipeline.recalibration import recalibrate
 
@@ -62,5 +63,6 @@ def calibrate(
     )
     if found.n_bad:
         typer.echo(f"{found.n_bad_caught} of {found.n_bad} defective parts, which the thresholds know, are stopped")
+        typer.echo(trade_off_text(found.trade_off, found.n_bad))
     if found.suspects:
         typer.echo(f"look at {', '.join(found.suspects[:8])}: far from the other good parts, left out")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.calibration import calibrate_thresholds, fit_tail, outliers
+from pipeline.calibration import calibrate_thresholds, fit_tail, outliers, trade_off, trade_off_text
 from schemas.errors import InputError
 
 
@@ -84,3 +84,13 @@ def test_known_defective_parts_take_the_thresholds_down_but_not_below_what_is_ex
     assert careful.expected_per_1000 < sharpened.expected_per_1000 <= 5.0 < sharpened.bound_per_1000
     assert sharpened.n_bad == 3
     assert calibrate_thresholds(good, 5.0, bad=np.array([0.1, 100.0])).thresholds == careful.thresholds
+
+
+def test_the_trade_off_shows_what_looser_targets_stop() -> None:
+    rng = np.random.default_rng(4)
+    good, bad = rng.gamma(9, 1 / 9, 100), rng.gamma(9, 1 / 9, 50) + 0.8
+    choices = trade_off(good, bad)
+    reviews, stopped = [each.review for each in choices], [each.n_stopped for each in choices]
+    assert reviews == sorted(reviews, reverse=True) and stopped == sorted(stopped)
+    assert stopped[0] < stopped[-1]
+    assert f"5 -> {stopped[2]}" in trade_off_text(choices, 50)
