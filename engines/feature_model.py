@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engines.backbone import Backbone
 from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
-from engines.scoring_model import add_spread
+from engines.scoring_model import add_chosen, build_scores
 
 Float = NDArray[np.float32]
 LEVEL_SHARE = 0.25
@@ -65,6 +65,11 @@ class FeatureModel:
         """(N, h, w) scores of projected features (N, d, h, w), any float type; the numpy twin of the exported graph."""
         return self.graded(self.distances(projected))
 
+    def judge(self, projected: CompactFeatures) -> tuple[Float, Float]:
+        """(N, h, w) scores of projected features (N, d, h, w), and the (N,) level of each frame."""
+        distances = self.distances(projected)
+        return self.graded(distances), self.levels(distances)
+
     def graded(self, distances: Float) -> Float:
         """(N, h, w) scores from `distances` (N, P)."""
         scores = np.zeros((len(distances), self.grid[0] * self.grid[1]), np.float32)
@@ -88,21 +93,14 @@ class FeatureModel:
     def export(self, backbone: Backbone, size_px: tuple[int, int]) -> bytes:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph = GraphBuilder()
-        rows, columns = self.grid
         z = add_place_features(graph, backbone, "picture", size_px, self.projection)
-        everywhere = len(self.places) == rows * columns
-        if not everywhere:
-            z = graph.add("Gather", [z, graph.constant(self.places)], axis=1)
+        z = add_chosen(graph, z, self.places, self.grid[0] * self.grid[1])
+        return build_scores(graph, self.add_scores(graph, z), self.places, self.grid, size_px)
+
+    def add_scores(self, graph: GraphBuilder, z: str) -> str:
+        """Append to `graph` (N, 1, P) scores of projected features `z` (N, P, d) at the scored places."""
         y = graph.add("Mul", [graph.add("Sub", [z, graph.constant(self.mean)]), graph.constant(self.weight)])
-        flat = self._add_grading(graph, graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])]))
-        if not everywhere:
-            flat = add_spread(graph, flat, self.places, rows * columns)
-        scores = graph.add("Reshape", [flat, graph.constant(np.array([0, 1, rows, columns], np.int64))])
-        width, height = size_px
-        return graph.build(
-            {"picture": (onnx.TensorProto.UINT8, ["n", 3, height, width])},
-            {"scores": (scores, ["n", 1, rows, columns])},
-        )
+        return self._add_grading(graph, graph.add("Sqrt", [graph.add("Relu", [self._add_squares(graph, y)])]))
 
     def _add_squares(self, graph: GraphBuilder, y: str) -> str:
         """(N, 1, P) squared distance of `y` (N, P, d) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""

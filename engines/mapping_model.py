@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
 from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
-from engines.scoring_model import Float, add_spread
+from engines.scoring_model import Float, add_chosen, build_scores
 
 _LEAST_LENGTH = 1e-6
 
@@ -50,18 +49,14 @@ class MappingModel:
         """The same model with another `scale`; it knows no levels of frames."""
         return replace(self, scale=scale)
 
-    def levels(self, distances: Float) -> Float:
-        """(N,) ones: an angle needs no frame's own level."""
-        return np.ones(len(distances), np.float32)
+    def judge(self, projected: CompactFeatures) -> tuple[Float, Float]:
+        """(N, h, w) scores of projected features (N, d, h, w), and (N,) ones: an angle needs no frame's own level."""
+        return self.score(projected), np.ones(len(projected), np.float32)
 
     def score(self, projected: CompactFeatures) -> Float:
         """(N, h, w) scores of projected features (N, d, h, w), any float type; the numpy twin of the exported graph."""
-        return self.graded(self.distances(projected))
-
-    def graded(self, distances: Float) -> Float:
-        """(N, h, w) scores from `distances` (N, P)."""
-        scores = np.zeros((len(distances), self.grid[0] * self.grid[1]), np.float32)
-        scores[:, self.places] = distances / np.float32(self.scale)
+        scores = np.zeros((len(projected), self.grid[0] * self.grid[1]), np.float32)
+        scores[:, self.places] = self.distances(projected) / np.float32(self.scale)
         return scores.reshape(len(scores), *self.grid)
 
     def distances(self, projected: CompactFeatures) -> Float:
@@ -78,26 +73,25 @@ class MappingModel:
     def export(self, backbone: Backbone, size_px: tuple[int, int]) -> bytes:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph = GraphBuilder()
-        rows, columns = self.grid
         first = np.asarray(self.layers[0].weight @ self.projection, np.float32)
         value = add_place_features(graph, backbone, "picture", size_px, first)
-        everywhere = len(self.places) == rows * columns
-        if not everywhere:
-            value = graph.add("Gather", [value, graph.constant(self.places)], axis=1)
+        value = add_chosen(graph, value, self.places, self.grid[0] * self.grid[1])
+        flat = self._add_distances(graph, self._add_rest(graph, value))
+        return build_scores(graph, flat, self.places, self.grid, size_px)
+
+    def add_scores(self, graph: GraphBuilder, z: str) -> str:
+        """Append N_M and the distance to `graph`: (N, 1, P) scores of projected features `z` (N, P, d)."""
+        first = graph.constant(np.ascontiguousarray(self.layers[0].weight.T))
+        return self._add_distances(graph, self._add_rest(graph, graph.add("MatMul", [z, first])))
+
+    def _add_rest(self, graph: GraphBuilder, value: str) -> str:
+        """(N, P, m) mapped features from `value` (N, P, hidden): N_M after the product of its first layer."""
         value = graph.add("Add", [value, graph.constant(self.layers[0].bias)])
         for layer in self.layers[1:]:
             weight = graph.constant(np.ascontiguousarray(layer.weight.T))
             value = graph.add("MatMul", [graph.add("Relu", [value]), weight])
             value = graph.add("Add", [value, graph.constant(layer.bias)])
-        flat = self._add_distances(graph, value)
-        if not everywhere:
-            flat = add_spread(graph, flat, self.places, rows * columns)
-        scores = graph.add("Reshape", [flat, graph.constant(np.array([0, 1, rows, columns], np.int64))])
-        width, height = size_px
-        return graph.build(
-            {"picture": (onnx.TensorProto.UINT8, ["n", 3, height, width])},
-            {"scores": (scores, ["n", 1, rows, columns])},
-        )
+        return value
 
     def _add_distances(self, graph: GraphBuilder, value: str) -> str:
         """(N, 1, P) scores of mapped features `value` (N, P, m)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
@@ -22,23 +23,15 @@ class ScoringModel(Protocol):
         """(d, C) what the backbone's features are projected by before they are scored."""
         ...
 
-    def distances(self, projected: CompactFeatures) -> Float:
-        """(N, P) how unlike good parts each scored place of projected features (N, d, h, w) is."""
-        ...
-
-    def levels(self, distances: Float) -> Float:
-        """(N,) level of each frame from its `distances` (N, P)."""
-        ...
-
-    def graded(self, distances: Float) -> Float:
-        """(N, h, w) scores from `distances` (N, P); 0 where a place is not scored."""
+    def judge(self, projected: CompactFeatures) -> tuple[Float, Float]:
+        """(N, h, w) scores of projected features (N, d, h, w), and the (N,) level of each frame."""
         ...
 
     def score(self, projected: CompactFeatures) -> Float:
         """(N, h, w) scores of projected features; the numpy twin of the exported graph."""
         ...
 
-    def scaled(self, scale: float, least_level: float) -> ScoringModel:
+    def scaled(self, scale: float, least_level: float) -> Self:
         """The same model whose scores are divided by `scale`; frames' levels count as `least_level` at least."""
         ...
 
@@ -47,9 +40,27 @@ class ScoringModel(Protocol):
         ...
 
 
-def add_spread(graph: GraphBuilder, flat: str, places: NDArray[np.int64], n_cells: int) -> str:
-    """Append to `graph` what brings `flat` (N, 1, P) scores of `places` to (N, 1, n_cells), 0 elsewhere."""
-    index = np.full(n_cells, len(places), np.int64)
-    index[places] = np.arange(len(places))
-    padded = graph.add("Pad", [flat, graph.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))])
-    return graph.add("Gather", [padded, graph.constant(index)], axis=2)
+def add_chosen(graph: GraphBuilder, value: str, places: NDArray[np.int64], n_cells: int) -> str:
+    """Append to `graph` what keeps `places` of `value` (N, n_cells, d)."""
+    if len(places) == n_cells:
+        return value
+    return graph.add("Gather", [value, graph.constant(places)], axis=1)
+
+
+def build_scores(
+    graph: GraphBuilder, flat: str, places: NDArray[np.int64], grid: tuple[int, int], size_px: tuple[int, int]
+) -> bytes:
+    """ONNX of `graph`, whose `flat` (N, 1, P) are the scores of `places`; elsewhere on the `grid` (h, w) they are 0.
+
+    Inputs and outputs are those of `ScoringModel.export`.
+    """
+    (rows, columns), (width, height) = grid, size_px
+    if len(places) != rows * columns:
+        index = np.full(rows * columns, len(places), np.int64)
+        index[places] = np.arange(len(places))
+        padded = graph.add("Pad", [flat, graph.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))])
+        flat = graph.add("Gather", [padded, graph.constant(index)], axis=2)
+    scores = graph.add("Reshape", [flat, graph.constant(np.array([0, 1, rows, columns], np.int64))])
+    return graph.build(
+        {"picture": (onnx.TensorProto.UINT8, ["n", 3, height, width])}, {"scores": (scores, ["n", 1, rows, columns])}
+    )
