@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.backbone import GRID_STRIDE_PX, Backbone, add_backbone, to_grid
+from engines.backbone import GRID_STRIDE_PX, Backbone, to_grid
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
+from engines.tiling import add_tiled_backbone
 
 Features = NDArray[np.float32]
 """(N, d, h, w) float32."""
@@ -29,7 +30,7 @@ def add_mixed_features(graph: GraphBuilder, backbone: Backbone, picture: str, si
     Source: F_mixed of 004 §2.2: ResNet stages 1-3 on one grid.
     """
     rows, columns = grid_size(size_px)
-    levels = add_backbone(graph, backbone, picture)
+    levels = add_tiled_backbone(graph, backbone, picture, size_px)
     parts = [to_grid(graph, levels[level.name], level.stride_px) for level in backbone.spec.levels]
     if rows % 2 or columns % 2:
         parts = [
@@ -52,7 +53,7 @@ def add_place_features(
     Channels lie last, as convolutions on 8 bits leave them and as the feature model reads them.
     """
     rows, columns = grid_size(size_px)
-    levels = add_backbone(graph, backbone, picture)
+    levels = add_tiled_backbone(graph, backbone, picture, size_px)
     total, start = "", 0
     for level in backbone.spec.levels:
         value = levels[level.name]

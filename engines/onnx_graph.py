@@ -19,6 +19,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def add(self, op: str, inputs: list[str], **attributes: Any) -> str:
         """Append one node of kind `op`; returns the name of its output tensor."""
@@ -34,10 +35,13 @@ class GraphBuilder:
         return names
 
     def constant(self, value: NDArray[Any]) -> str:
-        """Append a constant; returns its tensor name."""
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
+        """Append a constant, unless an equal one is there; returns its tensor name."""
+        array = np.asarray(value, order="C")
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = name = f"constant_{len(self._constants)}"
+            self._constants.append(numpy_helper.from_array(array, name))
+        return self._known[key]
 
     def build(
         self, inputs: dict[str, tuple[int, list[int | str]]], outputs: dict[str, tuple[str, list[int | str]]]
