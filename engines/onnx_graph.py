@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class GraphBuilder:
     def constant(self, value: NDArray[Any]) -> str:
         """Append a constant, unless an equal one is there; returns its tensor name."""
         array = np.asarray(value, order="C")
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key not in self._known:
             self._known[key] = name = f"constant_{len(self._constants)}"
             self._constants.append(numpy_helper.from_array(array, name))
