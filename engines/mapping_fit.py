@@ -35,7 +35,7 @@ class MappingSettings:
 
     `dimensions` of the whitened features that enter it; `hidden` and `mapped` channels it has; `target` see above;
     `margin` delta of eq. 5; `exposed_share` of a step's places that show a generated defect, 0: trained on good parts
-    alone; `variants` of each of at most `exposed_parts` good parts, with up to `defects` defects each.
+    alone; `exposures`: pictures with up to `defects` generated defects each, made in turn from every good part.
     """
 
     dimensions: int = 256
@@ -44,9 +44,8 @@ class MappingSettings:
     target: Literal["map", "vector"] = "map"
     margin: float = 0.3
     exposed_share: float = 0.5
-    variants: int = 2
+    exposures: int = 400
     defects: int = 4
-    exposed_parts: int = 200
     steps: int = 800
     batch: int = 4096
     rate: float = 1e-3
@@ -87,6 +86,14 @@ class _Samples:
         return np.concatenate((good, rng.integers(self.n_good, max(n_all, self.n_good + 1), n_exposed))), n_exposed
 
 
+def check_torch() -> None:
+    """Raises: MissingExtra without torch."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as exc:
+        raise MissingExtra("torch", "train", "training a mapping network (--localiser alm or both)") from exc
+
+
 def fit_mapping(
     projection: Float,
     projected: CompactFeatures,
@@ -102,10 +109,9 @@ def fit_mapping(
         fewer than three parts count is not scored. exposure: None: good parts alone (eq. 3).
     Raises: MissingExtra without torch.
     """
-    try:
-        import torch
-    except ImportError as exc:
-        raise MissingExtra("torch", "train", "--localiser alm") from exc
+    check_torch()
+    import torch
+
     grid = (projected.shape[2], projected.shape[3])
     places = np.flatnonzero(cells.sum(0) >= _LEAST_PICTURES)
     rng = np.random.default_rng(seed)

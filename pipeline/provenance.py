@@ -50,6 +50,7 @@ def manifest_of(
             version=version("sightline"),
             pictures_sha256=good.sha256,
             figures={
+                "localiser": settings.localiser,
                 "dimensions": settings.fit.dimensions,
                 "shrinkage": settings.fit.shrinkage,
                 "centres": settings.fit.centres,

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from engines.feature_fit import FitSettings
+from engines.mapping_fit import MappingSettings
 from schemas.verdict import Box
 
 Motion = Literal["none", "rigid", "similarity", "affine"]
 Precision = Literal["f32", "int8"]
+Localiser = Literal["distance", "alm", "both"]
+"""What scores a place: the feature model, the mapping network, or the product of both (engines/*_model.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class TrainSettings:
     network_steps: int = 1500
     network_checkpoint: Path | None = None
     """File that a network's training, broken off, goes on from."""
+    localiser: Localiser = "distance"
     fit: FitSettings = field(default_factory=FitSettings)
+    mapping: MappingSettings = field(default_factory=MappingSettings)
     um_per_px: float | None = None
     """Micrometres a pixel of the frames, if known: smallest defects can then be given in mm²."""
     part_px: Box | None = None

@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from engines.align_settings import AlignSettings
 from engines.backbone import Backbone, quantised
+from engines.combined_model import CombinedModel
 from engines.feature_fit import Scatter, fit_model, fit_projection
-from engines.feature_model import GRID_ORIGIN_PX, FeatureModel, Float
+from engines.feature_model import GRID_ORIGIN_PX, Float
 from engines.features import FeatureExtractor, grid_size
 from engines.manifest import ScoreSettings
+from engines.mapping_fit import Exposure, check_torch, fit_mapping
+from engines.scoring_model import ScoringModel
 from engines.synthetic_defects import spoil_within
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
+from pipeline.exposure import expose
 from pipeline.good_parts import PictureSet
 from pipeline.matcher import Matcher
 from pipeline.placing import Progress, align_all, learn_alignment
@@ -48,7 +52,7 @@ class TrainedModel:
     matcher: Matcher | None
     foreground: Bool | None
     score: ScoreSettings
-    model: FeatureModel
+    model: ScoringModel
     precision: str
     onnx: bytes
     calibration: CalibrationFit
@@ -80,6 +84,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
 
     Raises: InputError when the good parts cannot be learnt from: they do not align, or too many are unlike the rest.
     """
+    if settings.localiser != "distance":
+        check_torch()
     template, align, matcher = learn_alignment(good, settings, progress)
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network)
@@ -93,7 +99,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     cells = np.stack([rig.cells(each.valid) for each in aligned])
     projection = rig.learn_projection(aligned, cells, progress)
     projected = rig.project(aligned, projection, progress)
-    grids, levels = rig.held_out_grids(projection, projected, cells, progress)
+    exposure = rig.expose(aligned, projection, cells, progress)
+    grids, levels = rig.held_out_grids(projection, projected, cells, progress, exposure)
     scores = rig.frame_scores(grids, aligned)
     scale = float(np.median(scores))
     grids, scores = grids / np.float32(scale), scores / scale
@@ -104,7 +111,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
             f"{int(suspect.sum())} of {len(names)} good parts look unlike the rest (e.g. {named}): "
             "the good set is contaminated or mixes products; look at them and take out what is not good"
         )
-    model = fit_model(projection, projected, cells, settings.fit, settings.seed)
+    model = rig.fit(projection, projected, cells, exposure and exposure.of(np.flatnonzero(~suspect)), ~suspect)
     model = model.scaled(scale, _LEAST_LEVEL_SHARE * float(np.median(levels)))
     level = cell_threshold(grids[~suspect], cells[~suspect])
     calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
@@ -182,7 +189,10 @@ class Rig:
             progress("features", done, len(chosen))
             scatter.add(extractor.features(aligned[index].tensor[None])[0], cells[index])
         progress("features", len(chosen), len(chosen))
-        return fit_projection(scatter.within(), self.settings.fit, self.settings.seed)
+        fit = self.settings.fit
+        if self.settings.localiser == "alm":
+            fit = replace(fit, dimensions=self.settings.mapping.dimensions)
+        return fit_projection(scatter.within(), fit, self.settings.seed)
 
     def project(self, aligned: Sequence[Prepared], projection: Float, progress: Progress) -> NDArray[np.float16]:
         """(N, d, h, w) projected features of every aligned good part."""
@@ -196,8 +206,46 @@ class Rig:
         progress("projecting", len(aligned), len(aligned))
         return np.concatenate(parts)
 
+    def expose(
+        self, aligned: Sequence[Prepared], projection: Float, cells: Bool, progress: Progress
+    ) -> Exposure | None:
+        """Generated defects on good parts; None where the localiser does not learn from any."""
+        if self.settings.localiser == "distance" or self.settings.mapping.exposed_share == 0:
+            return None
+        extractor = FeatureExtractor(
+            self.backbone, self.size_px, projection=projection, n_threads=self.settings.n_threads
+        )
+        scored = [self.scored(each.valid) for each in aligned]
+        return expose(extractor, aligned, scored, cells, self.settings.mapping, self.settings.seed, progress)
+
+    def fit(
+        self,
+        projection: Float,
+        projected: NDArray[np.float16],
+        cells: Bool,
+        exposure: Exposure | None = None,
+        usual: Bool | None = None,
+    ) -> ScoringModel:
+        """The model that `settings.localiser` asks for. `usual` (N,): parts a mapping network learns from; None: all.
+
+        The feature model leaves out by itself, place by place, what is unlike the rest.
+        """
+        s = self.settings
+        if s.localiser == "distance":
+            return fit_model(projection, projected, cells, s.fit, s.seed)
+        chosen = slice(None) if usual is None or usual.all() else usual
+        mapping = fit_mapping(projection, projected[chosen], cells[chosen], exposure, s.mapping, s.seed, s.n_threads)
+        if s.localiser == "alm":
+            return mapping
+        return CombinedModel(fit_model(projection, projected[chosen], cells[chosen], s.fit, s.seed), mapping)
+
     def held_out_grids(
-        self, projection: Float, projected: NDArray[np.float16], cells: Bool, progress: Progress
+        self,
+        projection: Float,
+        projected: NDArray[np.float16],
+        cells: Bool,
+        progress: Progress,
+        exposure: Exposure | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(N, h, w) score grids and (N,) levels, each picture's by a model fitted to the other folds."""
         levels = np.zeros(len(projected), np.float32)
@@ -205,9 +253,8 @@ class Rig:
         for done, held in enumerate(_folds(len(projected), self.settings.seed)):
             progress("calibrating", done, _N_FOLDS)
             rest = np.setdiff1d(np.arange(len(projected)), held)
-            model = fit_model(projection, projected[rest], cells[rest], self.settings.fit, self.settings.seed)
-            distances = model.distances(projected[held])
-            grids[held], levels[held] = model.graded(distances), model.levels(distances)
+            model = self.fit(projection, projected[rest], cells[rest], exposure and exposure.of(rest))
+            grids[held], levels[held] = model.judge(projected[held])
         progress("calibrating", _N_FOLDS, _N_FOLDS)
         return grids, levels
 
@@ -217,7 +264,7 @@ class Rig:
         return np.array([self.mapper.frame_score(score_map) for score_map in maps])
 
     def catch_synthetic(
-        self, model: FeatureModel, aligned: Sequence[Prepared], review: float, progress: Progress
+        self, model: ScoringModel, aligned: Sequence[Prepared], review: float, progress: Progress
     ) -> tuple[int, int]:
         """Of up to forty synthetic defects, one a good part, how many reach `review`: (of, caught)."""
         rng = np.random.default_rng(self.settings.seed)

@@ -47,6 +47,14 @@ class PrecisionName(StrEnum):
     F32 = "f32"
 
 
+class LocaliserName(StrEnum):
+    """What scores a place."""
+
+    DISTANCE = "distance"
+    ALM = "alm"
+    BOTH = "both"
+
+
 class ColourName(StrEnum):
     """Whether colour is looked at."""
 
@@ -92,6 +100,14 @@ def train(
         PrecisionName,
         typer.Option(help="int8: the backbone on 8 bits, fastest on CPUs. f32: for TensorRT and OpenVINO."),
     ] = PrecisionName.INT8,
+    localiser: Annotated[
+        LocaliserName,
+        typer.Option(
+            help="distance: how far a place is from good parts; seconds, needs no torch. alm: a mapping network taught "
+            "by generated defects; learns defects' shapes well, whole frames less well. both: their product, sharpest "
+            "at outlining defects. The last two need the extra train, and minutes; see docs/accuracy.md."
+        ),
+    ] = LocaliserName.DISTANCE,
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
@@ -146,6 +162,7 @@ def train(
     settings = TrainSettings(
         motion=motion.value,
         precision=precision.value,
+        localiser=localiser.value,
         input_px=input_px,
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,
