@@ -106,10 +106,10 @@ class FeatureModel:
         """(N, 1, P) squared distance of `y` (N, P, d) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""
         centres = self.centres.astype(np.float16)
         own = graph.add("ReduceSumSquare", [y], axes=[2], keepdims=0)
-        rows = graph.add("Unsqueeze", [y, graph.constant(np.array([2], np.int64))])
-        table = graph.constant(np.ascontiguousarray(centres.transpose(0, 2, 1)))
-        products = graph.add("MatMul", [rows, graph.add("Cast", [table], to=onnx.TensorProto.FLOAT)])
-        half = np.square(centres.astype(np.float32)).sum(2)[:, None] / 2
+        columns = graph.add("Unsqueeze", [y, graph.constant(np.array([3], np.int64))])
+        table = graph.add("Cast", [graph.constant(centres)], to=onnx.TensorProto.FLOAT)
+        products = graph.add("MatMul", [table, columns])  # (N, P, K, 1): twice as fast as (N, P, 1, K)
+        half = np.square(centres.astype(np.float32)).sum(2)[:, :, None] / 2
         nearest = graph.add("Sub", [products, graph.constant(half.astype(np.float32))])
         nearest = graph.add("ReduceMax", [nearest], axes=[2, 3], keepdims=0)
         squares = graph.add("Sub", [own, graph.add("Add", [nearest, nearest])])
