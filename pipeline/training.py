@@ -34,9 +34,12 @@ Bool = NDArray[np.bool_]
 
 _PROJECTION_PICTURES = 96
 _RANGE_PICTURES = 32
-_LEAST_LEVEL_SHARE = 0.5
+LEAST_LEVEL_SHARE = 0.5
+"""A frame's level counts as this share of good parts' median level at least."""
 _N_FOLDS = 5
 _N_SYNTHETIC = 40
+_WIDEST_SIGMA_PX = 4.0
+"""Half a grid cell: on large pictures more would drown small defects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +115,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
             "the good set is contaminated or mixes products; look at them and take out what is not good"
         )
     model = rig.fit(projection, projected, cells, exposure and exposure.of(np.flatnonzero(~suspect)), ~suspect)
-    model = model.scaled(scale, _LEAST_LEVEL_SHARE * float(np.median(levels)))
+    model = model.scaled(scale, LEAST_LEVEL_SHARE * float(np.median(levels)))
     level = cell_threshold(grids[~suspect], cells[~suspect])
     calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
     n_synthetic, n_caught = rig.catch_synthetic(model, aligned, calibration.thresholds.review, progress)
@@ -166,11 +169,16 @@ class Rig:
     def build(
         cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
     ) -> Rig:
-        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=max(size_px) / 96, border_px=2)
+        sigma_px = min(max(size_px) / 96, _WIDEST_SIGMA_PX)
+        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=sigma_px, border_px=2)
         return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
 
     def scored(self, valid: Bool | None) -> Bool | None:
         return scored_pixels(valid, self.foreground, self.mapper.settings.border_px)
+
+    def score_map(self, grid: NDArray[np.float32], valid: Bool | None) -> NDArray[np.float32]:
+        """(H, W) score map of a frame's `grid` (h, w), as the line draws it."""
+        return self.mapper.map(grid, self.scored(valid), scored_pixels(valid, self.foreground, 0))
 
     def cells(self, valid: Bool | None) -> Bool:
         """(h, w) bool: the grid cells of a frame that count."""
@@ -260,7 +268,7 @@ class Rig:
 
     def frame_scores(self, grids: NDArray[np.float32], aligned: Sequence[Prepared]) -> NDArray[np.float64]:
         """(N,) frame scores, as the line computes them."""
-        maps = (self.mapper.map(grid, self.scored(each.valid)) for grid, each in zip(grids, aligned, strict=True))
+        maps = (self.score_map(grid, each.valid) for grid, each in zip(grids, aligned, strict=True))
         return np.array([self.mapper.frame_score(score_map) for score_map in maps])
 
     def catch_synthetic(

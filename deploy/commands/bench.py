@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from benchmarks.result import BenchResult
 
 NAMES = (
+    "ablation",
     "accuracy",
     "alarm",
     "align",
@@ -17,6 +18,7 @@ NAMES = (
     "fields",
     "imm",
     "inspection",
+    "large",
     "line",
     "localise",
     "median",
