@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LEAST_PICTURES = 3
 _SAMPLE = 20000
+_RISE_SHARE = 0.05
+"""Of the steps, in which the rate rises; then it falls to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,9 @@ def _train(
 
     weights = [torch.from_numpy(each).requires_grad_() for each in _initial(len(mean), centres.shape[1], settings, rng)]
     optimiser = torch.optim.Adam(weights, settings.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=settings.steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.rate, total_steps=settings.steps, pct_start=max(_RISE_SHARE, 2 / settings.steps)
+    )
     targets = torch.from_numpy(centres)
     for _ in range(settings.steps):
         chosen, n_exposed = samples.draw(rng, settings.batch, settings.exposed_share)
