@@ -120,7 +120,11 @@ def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[s
     if backbone.ranges is None:
         names = {"input": _add_normalisation(graph, picture)}
     else:
-        names, weights = {"input": add_steps(graph, picture, _PICTURE)}, _on_raw_picture(backbone)
+        fourth = graph.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
+        names, weights = (
+            {"input": add_steps(graph, graph.add("Pad", [picture, fourth]), _PICTURE)},
+            _on_raw_picture(backbone),
+        )
     for layer in backbone.spec.layers:
         source, span = names[layer.source], _range(backbone, layer.source)
         if isinstance(layer, MaxPool):
@@ -148,6 +152,7 @@ def _on_raw_picture(backbone: Backbone) -> Weights:
     """The weights, normalisation taken into the layers that see the picture, whose pixels are v = p / 255 - middle.
 
     Beyond the frame v is 0: a grey in the middle of the three means, where float32 sees the mean of each channel.
+    A fourth channel of no weight lets ONNX Runtime convolve the picture by its quick way, which wants fours.
     """
     weights = dict(backbone.weights)
     gain = 1 / np.array(IMAGENET_STD, np.float32)
@@ -155,7 +160,8 @@ def _on_raw_picture(backbone: Backbone) -> Weights:
     for layer in backbone.spec.layers:
         if isinstance(layer, Conv) and layer.source == "input":
             kernel = weights[f"{layer.weights}.weight"]
-            weights[f"{layer.weights}.weight"] = np.asarray(kernel * gain[None, :, None, None], np.float32)
+            scaled = np.asarray(kernel * gain[None, :, None, None], np.float32)
+            weights[f"{layer.weights}.weight"] = np.pad(scaled, ((0, 0), (0, 1), (0, 0), (0, 0)))
             shift = np.asarray((kernel * offset[None, :, None, None]).sum((1, 2, 3)), np.float32)
             weights[f"{layer.weights}.bias"] = weights[f"{layer.weights}.bias"] + shift
     return weights

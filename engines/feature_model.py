@@ -108,7 +108,7 @@ class FeatureModel:
         own = graph.add("ReduceSumSquare", [y], axes=[2], keepdims=0)
         columns = graph.add("Unsqueeze", [y, graph.constant(np.array([3], np.int64))])
         table = graph.add("Cast", [graph.constant(centres)], to=onnx.TensorProto.FLOAT)
-        products = graph.add("MatMul", [table, columns])  # (N, P, K, 1): twice as fast as (N, P, 1, K)
+        products = graph.add("MatMul", [table, columns])  # (N, P, K, 1)
         half = np.square(centres.astype(np.float32)).sum(2)[:, :, None] / 2
         nearest = graph.add("Sub", [products, graph.constant(half.astype(np.float32))])
         nearest = graph.add("ReduceMax", [nearest], axes=[2, 3], keepdims=0)
