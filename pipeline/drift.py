@@ -11,16 +11,13 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from schemas.alert import Alert, AlertState, Cause, alert_id
 from schemas.aligned import AlignedHeader
 from schemas.verdict import Box
 
-ALLOWANCE: Final = 0.75
-"""k: drifts below so many usual spreads are never chased."""
 EWMA_WEIGHT = 0.1
-BACK_TO_USUAL = 0.5
 EVIDENCE_FRAMES = 16
 
 
@@ -53,13 +50,14 @@ class Run:
     frames: list[str] = field(default_factory=list)
 
 
-def cusum_threshold(arl0_frames: float, n_charts: int, level_error: float) -> float:
+def cusum_threshold(arl0_frames: float, n_charts: int, slack: float) -> float:
     """h of each of `n_charts` one-sided charts, in usual spreads, so that all together alarm once in `arl0_frames`.
 
-    Args: level_error: usual spreads by which a level may be off; h is set as if a drift were always helped by it.
+    Args: slack: usual spreads that are left of the allowance when a level is as far off as it may be; h is set as if it
+        always were.
     Source: Siegmund, "Sequential Analysis", 1985, eq. 2.57: ARL = (exp(2kb) - 2kb - 1) / (2 k^2), b = h + 1.166.
     """
-    k, wanted = ALLOWANCE - level_error, arl0_frames * n_charts
+    k, wanted = slack, arl0_frames * n_charts
     low, high = 0.0, 100.0
     for _ in range(60):
         b = (low + high) / 2
@@ -75,6 +73,10 @@ class Drift(ABC):
     cause: ClassVar[Cause]
     most_spreads: ClassVar[float]
     """A single part counts for no more than this."""
+    allowance: ClassVar[float]
+    """k: drifts below so many usual spreads are never chased."""
+    back_to_usual: ClassVar[float]
+    """Usual spreads off, on average, below which a drift counts as over."""
 
     def __init__(self, header: AlignedHeader, region_px: Box, threshold: float) -> None:
         """Args: header: of the first frame, which is not yet taken in. region_px: where alerts point to (template)."""
@@ -111,8 +113,8 @@ class Drift(ABC):
             chart.up_since = number
         if chart.down == 0:
             chart.down_since = number
-        chart.up = max(0.0, chart.up + off - ALLOWANCE)
-        chart.down = 0.0 if upward_only else max(0.0, chart.down - off - ALLOWANCE)
+        chart.up = max(0.0, chart.up + off - self.allowance)
+        chart.down = 0.0 if upward_only else max(0.0, chart.down - off - self.allowance)
         chart.ewma += EWMA_WEIGHT * (off - chart.ewma)
         run = next((run for run in self.runs if run.signal == name), None)
         if run is not None:
@@ -133,14 +135,14 @@ class Drift(ABC):
         """Confirm a drift that lasts a window, clear one that is back to usual."""
         run.statistic = max(run.statistic, chart.up if run.upward else chart.down)
         run.frames = [*run.frames, header.frame_id][-EVIDENCE_FRAMES:]
-        run.calm_frames = run.calm_frames + 1 if abs(chart.ewma) < BACK_TO_USUAL else 0
+        run.calm_frames = run.calm_frames + 1 if abs(chart.ewma) < self.back_to_usual else 0
         if run.calm_frames >= self.header.window.clear_after_frames:
             run.state = AlertState.CLEARED
             self.runs.remove(run)
             chart.up = chart.down = 0.0
             return [run]
         lasted = self.n_frames - run.first_number >= self.header.window.frames
-        still_off = (chart.ewma if run.upward else -chart.ewma) > ALLOWANCE
+        still_off = (chart.ewma if run.upward else -chart.ewma) > self.allowance
         if run.state is AlertState.SUSPECTED and lasted and still_off:
             run.state = AlertState.CONFIRMED
             return [run]

@@ -23,6 +23,7 @@ from schemas.errors import SetupError
 VERSION = 1
 LEARNING_FRAMES = 100
 """Frames that show how parts usually lie; no alert before."""
+ALLOWANCE: Final = 0.75
 LEVEL_ERROR: Final = 0.2
 """Usual spreads by which the learnt level may be off."""
 RESIDUAL = "residual"
@@ -32,7 +33,7 @@ _SCATTERED_DEG = 30.0
 def threshold(arl0_frames: float) -> float:
     """h of each one-sided chart, in usual spreads, so that all of them together alarm once in `arl0_frames`."""
     n_charts = sum(1 if signal.upward_only else 2 for signal in SIGNALS.values())
-    return cusum_threshold(arl0_frames, n_charts, LEVEL_ERROR)
+    return cusum_threshold(arl0_frames, n_charts, ALLOWANCE - LEVEL_ERROR)
 
 
 class PoseDrift(Drift):
@@ -41,6 +42,8 @@ class PoseDrift(Drift):
     rule: ClassVar[str] = "pose_drift"
     cause: ClassVar[Cause] = Cause.FIXTURE
     most_spreads: ClassVar[float] = 4.0
+    allowance: ClassVar[float] = ALLOWANCE
+    back_to_usual: ClassVar[float] = 0.5
 
     def __init__(self, header: AlignedHeader, template_size_px: tuple[int, int]) -> None:
         """Args: header: of the first frame, which is not yet taken in. template_size_px: (width, height)."""

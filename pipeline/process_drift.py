@@ -19,13 +19,14 @@ from schemas.errors import SetupError
 from schemas.verdict import Box
 
 VERSION = 1
-LEVEL_ERROR: Final = 0.4
-"""Usual spreads by which a lot may lie off the level training saw; lots differ by less than the allowance."""
+ALLOWANCE: Final = 1.75
+LEVEL_ERROR: Final = 1.25
+"""Usual spreads by which a lot may lie off the level that training saw in a few lots: a lot is no drift."""
 
 
 def threshold(arl0_frames: float, n_signals: int) -> float:
     """h of each one-sided chart, in usual spreads, so that all of them together alarm once in `arl0_frames`."""
-    return cusum_threshold(arl0_frames, max(2 * n_signals, 1), LEVEL_ERROR)
+    return cusum_threshold(arl0_frames, max(2 * n_signals, 1), ALLOWANCE - LEVEL_ERROR)
 
 
 class ProcessDrift(Drift):
@@ -33,7 +34,9 @@ class ProcessDrift(Drift):
 
     rule: ClassVar[str] = "process_drift"
     cause: ClassVar[Cause] = Cause.PROCESS
-    most_spreads: ClassVar[float] = 3.0
+    most_spreads: ClassVar[float] = 4.0
+    allowance: ClassVar[float] = ALLOWANCE
+    back_to_usual: ClassVar[float] = 1.25
 
     def __init__(self, header: AlignedHeader, usual: Usual, region_px: Box) -> None:
         """Args: header: of the first frame, not yet taken in. usual: by signal; those without a spread are not watched.
@@ -53,7 +56,7 @@ class ProcessDrift(Drift):
         changed: list[Run] = []
         for name in self.charts:
             if name in header.signals:
-                changed += self._watch(name, header.signals[name], header)
+                changed += self._watch(name, header.signals[name], header, upward_only=name == PICTURE)
         return [self._record(run, header) for run in changed]
 
     def _text(self, run: Run) -> str:
@@ -74,10 +77,9 @@ class ProcessDrift(Drift):
         parts = f"pictures of {self.header.product} parts at {self.header.station}"
         if run.state is AlertState.CLEARED:
             return f"The {parts} are as they used to be again; what began with part {run.first_sequence} is over."
-        how = "look less and less like" if run.upward else "vary less than"
         return (
-            f"The {parts} {how} those the recipe was taught from, since part {run.first_sequence}: look at lamp, lens "
-            "and focus, then at the parts; fused verdicts are worth less until then."
+            f"The {parts} look less and less like those the recipe was taught from, since part {run.first_sequence}: "
+            "look at lamp, lens and focus, then at the parts; fused verdicts are worth less until then."
         )
 
     def to_bytes(self) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.process_drift import ProcessDrift, threshold
-from pipeline.process_signals import UsualSignal
+from pipeline.process_signals import PICTURE, UsualSignal
 from schemas.alert import Alert, AlertState, Cause
 from schemas.aligned import AlignedHeader
 from schemas.errors import SetupError
@@ -44,7 +44,7 @@ def test_usual_parts_and_rare_wild_values_raise_nothing() -> None:
 
 
 def test_a_drift_is_suspected_soon_confirmed_after_a_window_and_cleared_when_it_is_over() -> None:
-    _, alerts = run(900, {200: 2.0, 500: 0.0})
+    _, alerts = run(900, {200: 3.0, 500: 0.0})
     assert [alert.state for alert in alerts] == [AlertState.SUSPECTED, AlertState.CONFIRMED, AlertState.CLEARED]
     first = alerts[0]
     assert first.cause is Cause.PROCESS
@@ -56,25 +56,25 @@ def test_a_drift_is_suspected_soon_confirmed_after_a_window_and_cleared_when_it_
 
 
 def test_a_missing_field_leaves_its_charts_as_they_are() -> None:
-    state, _ = run(50, {0: 1.0})
+    state, _ = run(20, {0: 2.5})
     before = state.charts["Bond Force"].up
     assert state.update(part(60, {"Tilt X": 0.0, "Unknown": 3.0})) == []
     assert state.charts["Bond Force"].up == before
 
 
 def test_the_state_comes_back_from_its_bytes_and_goes_on_alike() -> None:
-    state, _ = run(215, {200: 2.0})
+    state, _ = run(206, {200: 3.0})
     again = ProcessDrift.from_bytes(state.to_bytes())
     assert again.to_bytes() == state.to_bytes()
-    for k in range(215, 300):
-        header = part(k, {"Bond Force": 38.5})
+    for k in range(206, 300):
+        header = part(k, {"Bond Force": 39.8})
         assert again.update(header) == state.update(header)
     with pytest.raises(SetupError, match="version 9"):
         ProcessDrift.from_bytes(state.to_bytes().replace(b'"version":1', b'"version":9'))
 
 
 def test_a_person_can_acknowledge_and_a_new_recipe_closes_what_is_open() -> None:
-    state, alerts = run(260, {200: 2.0})
+    state, alerts = run(260, {200: 3.0})
     noted = state.acknowledge(alerts[0].alert_id, HEADER, HEADER.captured_at)
     assert [each.state for each in noted] == [AlertState.ACKNOWLEDGED]
     assert state.acknowledge(alerts[0].alert_id, HEADER, HEADER.captured_at) == []
@@ -84,3 +84,16 @@ def test_a_person_can_acknowledge_and_a_new_recipe_closes_what_is_open() -> None
 
 def test_more_signals_and_longer_runs_between_false_alarms_want_a_higher_threshold() -> None:
     assert threshold(1e6, 16) > threshold(1e4, 16) > threshold(1e4, 1)
+
+
+def test_a_lot_that_lies_a_little_off_is_no_drift() -> None:
+    lots = {100 * number: 1.2 if number % 2 else -1.2 for number in range(20)}
+    assert run(2000, lots)[1] == []
+
+
+def test_pictures_that_resemble_training_more_than_usual_raise_nothing() -> None:
+    usual = {PICTURE: UsualSignal(level=0.0, spread=0.2)}
+    for distance, expected in ((-1.0, 0), (1.0, 1)):
+        state = ProcessDrift(HEADER, usual, REGION)
+        alerts = [alert for number in range(30) for alert in state.update(part(number, {PICTURE: distance}))]
+        assert len({alert.alert_id for alert in alerts}) == expected

@@ -270,7 +270,7 @@ def test_a_state_that_cannot_be_read_says_what_to_do() -> None:
 
 def test_a_parameter_that_drifts_raises_an_alert_of_cause_process_also_after_a_restart() -> None:
     usual, line, rng = {"Bond Force": UsualSignal(level=35.0, spread=1.6, unit="gf")}, Line(), np.random.default_rng(5)
-    forces = [35 + 1.6 * (rng.normal() - (2 if number > 60 else 0)) for number in range(1, 130)]
+    forces = [35 + 1.6 * (rng.normal() - (3 if number > 60 else 0)) for number in range(1, 130)]
     frames = [line.frame(number, signals={"Bond Force": force}) for number, force in enumerate(forces, 1)]
     state, alerts = follow(frames[:90], RootCause.start(frames[0], BASELINE, None, usual))
     slots = {slot: content for slot, content in state.take_changed_slots().items() if content is not None}
