@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.oanet_lessons import CLEAN, N_LEARNT
-from engines.oanet_training import OanetTrainer, standard_of, tensors_of
+from engines.oanet_statistics import standard_of, tensors_of
+from engines.oanet_training import OanetTrainer
 from pipeline.intra_bagging import make_voice
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Any
 
 _ROWS = {
     "cnn_alone": "image branch alone",
+    "cnn_alone_black": "image branch alone, lost pixels left black",
     "xgboost_alone": "XGBoost on the fields alone",
     "late_average": "average of these two",
     "film": "FiLM",
@@ -18,15 +19,24 @@ _ROWS = {
     "ungated": "+ ensemble, weights fixed",
     "gate": "+ gate",
 }
+_KEPT = {
+    "recall": "recall of the verdict",
+    "f1_best_single": "F1 of the best single modality",
+    "f1_retention": "F1 kept of that on clean parts",
+    "image_weight": "weight of the picture",
+    "calibration_error": "calibration error",
+    "aurc": "AURC",
+}
 _FIRST = ("accuracy", "recall", "f1", "auroc")
 
 
-def tables(branches: Mapping[str, Any], repeats: Mapping[str, int]) -> str:
-    """Markdown: Table 1 and Table 2 for every branch. Args: branches: the benchmark's figure of that name."""
+def tables(figures: Mapping[str, Any]) -> str:
+    """Markdown: Table 1 and Table 2 of every branch, then intra-bagging. Args: figures: the benchmark's."""
     lines: list[str] = []
-    for branch, scenes in branches.items():
-        lines += ["", f"{branch}, repeats: {repeats[branch]}", "", *_clean(scenes["clean"]), "", *_lost(scenes)]
-    return "\n".join(lines)
+    for branch, scenes in figures["branches"].items():
+        lines += ["", f"{branch}, repeats: {figures['repeats'][branch]}, {figures['side_px'][branch]} px", ""]
+        lines += [*_clean(scenes["clean"]), "", *_lost(scenes, figures["table_2"][branch])]
+    return "\n".join([*lines, "", *_voices(figures["voices"], figures["voices_absent"])])
 
 
 def _clean(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -38,19 +48,26 @@ def _clean(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def _lost(scenes: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+def _lost(
+    scenes: Mapping[str, Mapping[str, Mapping[str, float]]], kept: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     names: Sequence[str] = list(scenes)
     lines = [f"| F1 / AUROC | {' | '.join(names).replace('_', ' ')} |", "|---|" + "---|" * len(names)]
     for name, label in _ROWS.items():
         if name in scenes["clean"]:
             cells = (f"{scenes[scene][name]['f1']:.3f} / {scenes[scene][name]['auroc']:.3f}" for scene in names)
             lines.append(f"| {label} | {' | '.join(cells)} |")
-    for figure, label in (("image_weight", "weight of the picture"), ("calibration_error", "calibration error"),
-                          ("aurc", "AURC")):  # fmt: skip
-        values = " | ".join(f"{scenes[scene]['gate'][figure]:.3f}" for scene in names)
-        lines.append(f"| {label} | {values} |")
+    for figure, label in _KEPT.items():
+        lines.append(f"| {label} | {' | '.join(f'{kept[scene][figure]:.3f}' for scene in names)} |")
     plain = " | ".join(f"{scenes[scene]['ungated']['aurc']:.3f}" for scene in names)
     return [*lines, f"| AURC, weights fixed | {plain} |"]
+
+
+def _voices(voices: Mapping[str, Mapping[str, float]], absent: Sequence[str]) -> list[str]:
+    lines = ["| fields alone, out of fold | accuracy | recall | F1 | AUROC |", "|---|---|---|---|---|"]
+    for name, row in voices.items():
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(_cell(row, figure) for figure in _FIRST)} |")
+    return [*lines, "", f"Not installed: {', '.join(absent) or 'none'}."]
 
 
 def _cell(row: Mapping[str, float], figure: str) -> str:

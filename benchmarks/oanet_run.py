@@ -36,6 +36,8 @@ SCENES = (
     *(Scene("grid" if share == 0 else f"missing_{share:.0%}_grid", share, True) for share in (0.0, MOST_DROPPED)),
 )
 
+HARDEST = SCENES[-1].name
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -62,7 +64,7 @@ def run_repeat(
     concat = film = None
     if peers:
         say("concatenation, FiLM")
-        concat = OanetTrainer(described, replace(own, alignment=0.0))
+        concat = OanetTrainer(described, replace(own, alignment=0.0, refine_epochs=0, all_stages=True))
         concat.train(train)
         film = Film(concat)
         film.train(train)
@@ -90,13 +92,18 @@ def _singles(
     values: NDArray[np.float64],
     scene: Scene,
 ) -> dict[str, Row]:
-    """One modality each, and the average of the two that are not ours."""
+    """One modality each, and the average of the two that are not ours.
+
+    `cnn_alone` sees what is lost as what good parts show there, as ours does; `cnn_alone_black` sees it black.
+    """
     truth = cnn.lessons.defective[test]
     nothing = np.zeros((len(test), cnn.lessons.fields.shape[2]))
-    image = cnn.predict(test, nothing, RAW if scene.grid else CLEAN).image
+    image = cnn.predict(test, nothing, MASKED if scene.grid else CLEAN).image
+    black = cnn.predict(test, nothing, RAW).image if scene.grid else image
     fields = np.asarray(xgboost.predict_proba(values)[:, 1], np.float64)  # type: ignore[attr-defined]
     return {
         "cnn_alone": scores(image, truth),
+        "cnn_alone_black": scores(black, truth),
         "xgboost_alone": scores(fields, truth),
         "late_average": scores((image + fields) / 2, truth),
         "our_fields_voice": scores(fusion.bag.predict(values), truth),

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.result import Json
 from pipeline.metrics import auroc
 
 
@@ -40,9 +39,9 @@ def aurc(probability: NDArray[np.float64], defective: NDArray[np.bool_], thresho
     return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
 
 
-def summary(repeats: Sequence[Mapping[str, float]]) -> dict[str, Json]:
+def summary(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean and, of several repeats, standard deviation of each figure."""
-    found: dict[str, Json] = {}
+    found: dict[str, float] = {}
     for name in repeats[0]:
         values = np.array([each[name] for each in repeats])
         found[name] = round(float(values.mean()), 4)

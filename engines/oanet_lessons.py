@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -49,15 +49,6 @@ class Lessons:
         """Side of a picture."""
         return int(self.pictures.shape[2])
 
-    def images(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> Any:
-        """Pictures (n, 3, side, side) uint8, or the stages' maps in float32, of versions of `parts`, as tensors."""
-        import torch
-
-        if not self.maps:
-            return torch.from_numpy(self.images_uint8(parts, version))
-        at = torch.from_numpy(np.asarray(parts * N_VERSIONS + version))
-        return [level[at].float() for level in self.maps]
-
     def images_uint8(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> NDArray[np.uint8]:
         """(n, 3, side, side) uint8."""
         return np.asarray(self.pictures[parts * N_VERSIONS + version], np.uint8)
@@ -97,7 +88,8 @@ def prepare_lessons(
     parts: list[list[torch.Tensor]] = [[] for _ in branch.spec.levels]
     with torch.no_grad():
         for begin in range(0, len(pictures), _BATCH):
-            levels = forward(branch.spec, weights, torch.from_numpy(pictures[begin : begin + _BATCH]).float())
+            batch = torch.from_numpy(pictures[begin : begin + _BATCH]).float()
+            levels = forward(branch.spec, weights, batch.contiguous(memory_format=torch.channels_last))
             for held, level in zip(parts, branch.spec.levels, strict=True):
                 held.append(levels[level.name].half())
             if progress is not None:

@@ -56,8 +56,7 @@ class LearntBackbone:
         import torch
 
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        short = self._learning and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        with torch.autocast("cpu", torch.bfloat16, enabled=short):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._learning and has_bfloat16()):
             return [level.float() for level in self._levels(pictures)]
 
     def _levels(self, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -95,22 +94,39 @@ class LearntBackbone:
         return weights
 
 
-def image_stages(tensors: Mapping[str, torch.Tensor], maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """(N, ALIGNED) a stage, from its maps (N, C, h, w)."""
+def told_by_place(tensors: Mapping[str, torch.Tensor], k: int, maps: torch.Tensor) -> torch.Tensor:
+    """Stage `k`'s `maps` (N, C, h, w) in standard deviations from what good parts show at each place, float16."""
+    off = (maps.float() - tensors[f"place{k}.mean"]) * tensors[f"place{k}.scale"]
+    return off.clamp(-MOST_DEVIATION, MOST_DEVIATION).half()
+
+
+def image_stages(
+    tensors: Mapping[str, torch.Tensor], maps: Sequence[torch.Tensor], learning: bool = False
+) -> list[torch.Tensor]:
+    """(N, ALIGNED) a stage, from its maps (N, C, h, w): as they are, or float16 when told by place.
+
+    Args: learning: mix in bfloat16 where the processor has it.
+    """
     import torch
     from torch.nn import functional
 
     stages = []
-    for k, told in enumerate(maps):
-        level = told
-        if f"place{k}.mean" in tensors:
-            off = (told - tensors[f"place{k}.mean"]) * tensors[f"place{k}.scale"]
-            off = off.clamp(-MOST_DEVIATION, MOST_DEVIATION)
-            level = torch.cat((off, off.abs()), 1)
-        mixed = functional.conv2d(level, tensors[f"mix{k}.weight"][:, :, None, None], tensors[f"mix{k}.bias"]).relu()
+    for k, level in enumerate(maps):
+        weight, bias, seen = tensors[f"mix{k}.weight"][:, :, None, None], tensors[f"mix{k}.bias"], level
+        if level.dtype == torch.float16:
+            seen = level.bfloat16() if learning and has_bfloat16() else level.float()
+            seen = torch.cat((seen, seen.abs()), 1)
+        mixed = functional.conv2d(seen, weight.to(seen.dtype), bias.to(seen.dtype)).relu().float()
         pooled = torch.cat((mixed.mean((2, 3)), mixed.amax((2, 3))), 1)
         stages.append(_dense(tensors, f"image{k}", pooled))
     return stages
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 by itself; where it does not, float32 is faster."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def external_stages(

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
-from engines.oanet import ALIGNED, HIDDEN, REFINED, Oanet, initial_arrays
+from engines.oanet import ALIGNED, HIDDEN, Oanet, initial_arrays
 from engines.oanet_branches import N_STAGES
 from engines.oanet_lessons import CLEAN, N_LEARNT, N_TURNS, N_VERSIONS, Lessons, Progress
+from engines.oanet_statistics import principal_components, standard_of, tensors_of
 from engines.oanet_torch import (
     LearntBackbone,
     alignment_loss,
@@ -21,6 +22,7 @@ from engines.oanet_torch import (
     fused_logit,
     image_stages,
     single_logit,
+    told_by_place,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +36,14 @@ class OanetSettings:
     """How to train; rate, decay and epochs as in the paper. `alignment`: weight of the alignment loss.
 
     `fields`: False trains the image branch alone. `masks`: mask learning. `refine_epochs`: of the last head alone.
+    `more_epochs`: of learning on with more parts. `all_stages`: before refinement the head sees every stage, not the
+    last alone.
     """
 
     n_epochs: int = 30
     refine_epochs: int = 30
+    more_epochs: int = 10
+    all_stages: bool = False
     batch: int = 32
     learning_rate: float = 0.01
     momentum: float = 0.9
@@ -67,21 +73,32 @@ class OanetTrainer:
     settings: OanetSettings
     tensors: dict[str, Any] = field(default_factory=dict)
     backbone: LearntBackbone | None = None
+    _told: list[torch.Tensor] = field(default_factory=list)
 
     def train(self, train: NDArray[np.int64], progress: Progress | None = None) -> None:
         """Both branches, then principal components and the head behind them."""
+        self._begin(train)
+        self._learn(train, self.settings.n_epochs, np.random.default_rng([self.settings.seed, 1]), progress)
+
+    def learn_on(self, train: NDArray[np.int64], progress: Progress | None = None) -> None:
+        """Learn the parts `train`, more than before, from where it stands."""
+        self._learn(train, self.settings.more_epochs, np.random.default_rng([self.settings.seed, 3]), progress)
+
+    def _learn(
+        self, train: NDArray[np.int64], n_epochs: int, rng: np.random.Generator, progress: Progress | None
+    ) -> None:
         import torch
 
-        self._begin(train)
-        rng = np.random.default_rng([self.settings.seed, 1])
+        if self.backbone is not None:
+            self.backbone.train(True)
         parameters = [*self.tensors.values(), *(self.backbone.parameters() if self.backbone else [])]
         learn = [each for each in parameters if each.requires_grad]
         optimiser = torch.optim.SGD(
             learn, self.settings.learning_rate, self.settings.momentum, weight_decay=self.settings.weight_decay
         )
-        n_steps = self.settings.n_epochs * -(-len(train) // self.settings.batch)
+        n_steps = n_epochs * -(-len(train) // self.settings.batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(n_steps, 1))
-        for epoch in range(self.settings.n_epochs):
+        for epoch in range(n_epochs):
             order = rng.permutation(train)
             for begin in range(0, len(order), self.settings.batch):
                 optimiser.zero_grad()
@@ -91,7 +108,7 @@ class OanetTrainer:
                 optimiser.step()
                 schedule.step()
             if progress is not None:
-                progress("epochs", epoch + 1, self.settings.n_epochs)
+                progress("epochs", epoch + 1, n_epochs)
         if self.backbone is not None:
             self.backbone.train(False)
         if self.settings.fields:
@@ -111,7 +128,7 @@ class OanetTrainer:
                 logits = (
                     single_logit(self.tensors, "image", image),
                     single_logit(self.tensors, "external", external),
-                    _plain(self.tensors, image, external),
+                    self._plain(image, external),
                     fused_logit(self.tensors, embedding, external),
                 )
                 found.append((*(each.sigmoid() for each in logits), embedding))
@@ -140,7 +157,7 @@ class OanetTrainer:
         kept = self.lessons.branch.weights is not None
         arrays = initial_arrays(spec, fields.shape[2], self.lessons.side_px, kept, self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 2])
-        wide = 2 * ALIGNED
+        wide = 2 * ALIGNED * (N_STAGES if self.settings.all_stages else 1)
         arrays |= {
             "plain_joint.weight": rng.normal(0, np.sqrt(2 / wide), (HIDDEN, wide)).astype(np.float32),
             "plain_joint.bias": np.zeros(HIDDEN, np.float32),
@@ -155,6 +172,7 @@ class OanetTrainer:
             value.requires_grad_(not name.startswith(("usual", "fields.", "refine", "place")))
         if not kept:
             self.backbone = LearntBackbone(spec, self.settings.seed)
+        self._told = [self._tell(k) for k in range(N_STAGES)] if kept else []
 
     def _places(self, train: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What good parts show at each place of each stage, and one over how much that varies."""
@@ -171,22 +189,48 @@ class OanetTrainer:
             arrays[f"place{k}.scale"] = (1 / np.maximum(spread, 0.02 * spread.mean() + 1e-6)).astype(np.float32)
         return arrays
 
-    def _image(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> list[torch.Tensor]:
-        seen = self.lessons.images(parts, version)
-        return image_stages(self.tensors, seen if self.backbone is None else self.backbone.maps(seen))
+    def _tell(self, k: int) -> torch.Tensor:
+        import torch
+
+        maps = self.lessons.maps[k]
+        told = torch.empty_like(maps)
+        for begin in range(0, len(maps), _PART):
+            told[begin : begin + _PART] = told_by_place(self.tensors, k, maps[begin : begin + _PART])
+        return told
+
+    def _image(
+        self, parts: NDArray[np.int64], version: NDArray[np.int64] | int, learning: bool = False
+    ) -> list[torch.Tensor]:
+        import torch
+
+        if self.backbone is not None:
+            pictures = torch.from_numpy(self.lessons.images_uint8(parts, version))
+            return image_stages(self.tensors, self.backbone.maps(pictures))
+        at = torch.from_numpy(np.asarray(parts * N_VERSIONS + version))
+        return image_stages(self.tensors, [told[at] for told in self._told], learning)
+
+    def _plain(self, image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(N,) log odds from the last stages, or all, as they are: what fuses before refinement."""
+        import torch
+        from torch.nn import functional
+
+        stages = (*image, *external) if self.settings.all_stages else (image[-1], external[-1])
+        tensors, both = self.tensors, torch.cat(stages, 1).relu()
+        joint = functional.linear(both, tensors["plain_joint.weight"], tensors["plain_joint.bias"]).relu()
+        return functional.linear(joint, tensors["plain.weight"], tensors["plain.bias"])[:, 0]
 
     def _loss(self, parts: NDArray[np.int64], rng: np.random.Generator) -> torch.Tensor:
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
         truth = torch.from_numpy(self.lessons.defective[parts].astype(np.float32))
-        image = self._image(parts, self._versions(len(parts), rng))
+        image = self._image(parts, self._versions(len(parts), rng), learning=True)
         loss = entropy(single_logit(self.tensors, "image", image), truth)
         if not self.settings.fields:
             return loss
         external = external_stages(self.tensors, *tensors_of(self._dropped(parts, rng)))
         loss = loss + entropy(single_logit(self.tensors, "external", external), truth)
-        loss = loss + entropy(_plain(self.tensors, image, external), truth)
+        loss = loss + entropy(self._plain(image, external), truth)
         return loss + self.settings.alignment * alignment_loss(image, external)
 
     def _versions(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -235,48 +279,3 @@ class OanetTrainer:
                 optimiser.zero_grad()
                 torch.autograd.backward([entropy(fused_logit(self.tensors, embedding, external), truth[here])])
                 optimiser.step()
-
-
-def principal_components(values: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (REFINED, d) and bias (REFINED,) that take `values` (n, d) to their components, each of variance 1.
-
-    Directions that do not vary (fewer parts than components, or features that died) give 0.
-    """
-    centre = values.mean(0)
-    _, spread, directions = np.linalg.svd(values - centre, full_matrices=False)
-    weight = np.zeros((REFINED, values.shape[1]))
-    kept = min(REFINED, len(spread))
-    scale = spread[:kept] / np.sqrt(len(values))
-    alive = scale > 1e-6 * max(float(scale.max(initial=0.0)), 1e-12)
-    signs = np.where(np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], 1)[:kept] < 0, -1.0, 1.0)
-    weight[:kept][alive] = (signs * directions[:kept])[alive] / scale[alive, None]
-    return weight.astype(np.float32), (-weight @ centre).astype(np.float32)
-
-
-def standard_of(fields: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean (F,) and 1 / standard deviation (F,) of what is not missing; a field never seen gives 0 and 1."""
-    seen = ~np.isnan(fields)
-    n = np.maximum(seen.sum(0), 1)
-    mean = np.where(seen, fields, 0).sum(0) / n
-    spread = np.sqrt(np.where(seen, (fields - mean) ** 2, 0).sum(0) / n)
-    return mean.astype(np.float32), (1 / np.where(spread > 0, spread, 1)).astype(np.float32)
-
-
-def tensors_of(fields: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
-    """`fields` with 0 for NaN, and 1 where it was, both float32."""
-    import torch
-
-    missing = np.isnan(fields)
-    return torch.from_numpy(np.where(missing, 0, fields).astype(np.float32)), torch.from_numpy(
-        missing.astype(np.float32)
-    )
-
-
-def _plain(tensors: dict[str, Any], image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(N,) log odds from the last stages alone: what fuses before refinement."""
-    import torch
-    from torch.nn import functional
-
-    both = torch.cat((image[-1], external[-1]), 1).relu()
-    joint = functional.linear(both, tensors["plain_joint.weight"], tensors["plain_joint.bias"]).relu()
-    return functional.linear(joint, tensors["plain.weight"], tensors["plain.bias"])[:, 0]

@@ -18,6 +18,8 @@ from pipeline.usual_fields import UsualFields
 from schemas.verdict import Gate
 
 N_FIELD_VERSIONS = 9
+HELD_SHARES = (0.0, 0.2, 0.4, MOST_DROPPED)
+"""Shares of missing fields on which the fusion rule is fitted, with and without a grid mask."""
 HELD_FOLDS = 5
 """The fusion rule is fitted on one fold of so many, which the networks and trees that speak there did not learn."""
 
@@ -85,39 +87,35 @@ def train_fusion(
 ) -> Fusion:
     """Train on the parts `train` of `lessons`, whose raw fields are `values` (N, F), NaN where missing.
 
-    The fusion rule is fitted on a fifth of `train` by a network and trees that learnt the rest; then both learn all.
+    The fusion rule is fitted on a fifth of `train` by a network and trees that learnt the rest. Then the trees learn
+    all anew, and the network learns on with all.
     Raises: InputError for too few parts; MissingExtra without torch or XGBoost.
     """
     fold = folds_of(lessons.defective[train], settings.seed, HELD_FOLDS)
     rest, held = train[fold != 0], train[fold == 0]
-    first = _learn(names, lessons, values, rest, settings, (SERVING,), progress)
-    rule = _fit_rule(first, values, held, settings.seed)
-    whole = _learn(names, lessons, values, train, settings, voices, progress)
-    return replace(whole, rule=rule)
-
-
-def _learn(
-    names: tuple[str, ...],
-    lessons: Lessons,
-    values: NDArray[np.float64],
-    train: NDArray[np.int64],
-    settings: OanetSettings,
-    voices: Sequence[str],
-    progress: Progress | None,
-) -> Fusion:
-    bag = bag_fields(names, values[train], lessons.defective[train], voices=voices, seed=settings.seed)
+    bag = bag_fields(names, values[rest], lessons.defective[rest], seed=settings.seed)
     trainer = OanetTrainer(replace(lessons, fields=field_versions(bag.usual, values, settings.seed)), settings)
-    trainer.train(train, progress)
-    embedding = trainer.predict(train, bag.usual.describe(values[train])).embedding
-    return Fusion(trainer, bag, GateReference.learn(embedding, values[train]), FusionRule((1.0, 1.0, 1.0), 0.0, 0.5))
+    trainer.train(rest, progress)
+    rule = _fit_rule(_fusion(trainer, bag, values, rest), values, held, settings.seed)
+    bag = bag_fields(names, values[train], lessons.defective[train], voices=voices, seed=settings.seed)
+    trainer.lessons = replace(lessons, fields=field_versions(bag.usual, values, settings.seed))
+    trainer.learn_on(train, progress)
+    return replace(_fusion(trainer, bag, values, train), rule=rule)
+
+
+def _fusion(trainer: OanetTrainer, bag: Bag, values: NDArray[np.float64], learnt: NDArray[np.int64]) -> Fusion:
+    """What was learnt of the parts `learnt`, with a rule that trusts every voice alike."""
+    embedding = trainer.predict(learnt, bag.usual.describe(values[learnt])).embedding
+    return Fusion(trainer, bag, GateReference.learn(embedding, values[learnt]), FusionRule((1.0, 1.0, 1.0), 0.0, 0.5))
 
 
 def _fit_rule(fusion: Fusion, values: NDArray[np.float64], held: NDArray[np.int64], seed: int) -> FusionRule:
     """On parts not learnt: as they are, with fields missing, under a grid mask, both, and without any field."""
     rng = np.random.default_rng([seed, 6])
     own = values[held]
-    scenes = [(own, CLEAN), (own, MASKED), (np.full_like(own, np.nan), CLEAN)]
-    scenes += [(lose_fields(own, rng, MOST_DROPPED), version) for version in (CLEAN, MASKED)]
+    scenes = [(np.full_like(own, np.nan), CLEAN)]
+    for share in HELD_SHARES:
+        scenes += [(lose_fields(own, rng, share), version) for version in (CLEAN, MASKED)]
     found = [fusion.voices(held, fields, version)[0] for fields, version in scenes]
     joined = Voices(*(np.concatenate([getattr(each, name) for each in found])
                       for name in ("image", "fields", "fused", "image_weight")))  # fmt: skip

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.oanet_parts import split
 from benchmarks.oanet_report import tables
+from benchmarks.oanet_rows import SINGLES, table_1, table_2
+from benchmarks.oanet_run import HARDEST
 from benchmarks.oanet_scores import aurc, calibration_error, scores, summary
 
 
@@ -50,8 +52,32 @@ def test_tables_have_a_row_a_method_and_a_column_a_scene() -> None:
         "image_weight": 0.5,
     }
     mean = summary([row, row])
+    scenes = {name: {"gate": mean, "ungated": mean} for name in ("clean", "grid")}
+    kept = {name: {**mean, "f1_best_single": 0.6, "f1_retention": 1.0} for name in scenes}
     text = tables(
-        {"student": {"clean": {"gate": mean, "ungated": mean}, "grid": {"gate": mean, "ungated": mean}}}, {"student": 2}
+        {
+            "branches": {"student": scenes},
+            "table_2": {"student": kept},
+            "repeats": {"student": 2},
+            "side_px": {"student": 112},
+            "voices": {"xgboost": row},
+            "voices_absent": ["catboost"],
+        }
     )
     assert "| + gate | 80.0 ± 0.0 | 70.0 ± 0.0 | 75.0 ± 0.0 | 80.0 ± 0.0 |" in text
     assert "| F1 / AUROC | clean | grid |" in text
+    assert "| F1 of the best single modality | 0.600 | 0.600 |" in text
+    assert "Not installed: catboost." in text
+
+
+def test_every_row_says_f1_the_best_single_modality_what_is_kept_and_auroc() -> None:
+    def methods(f1: float, single: float) -> dict[str, dict[str, float]]:
+        row = {"f1": f1, "auroc": 0.9}
+        return {"gate": row, **{name: {"f1": single, "auroc": 0.7} for name in SINGLES}}
+
+    scenes = {"clean": methods(0.8, 0.7), HARDEST: methods(0.6, 0.5)}
+    first, second = table_1(scenes), table_2(scenes)
+    for row in (*first.values(), *second.values()):
+        assert {"f1", "f1_best_single", "f1_retention", "auroc"} <= set(row)
+    assert first["gate"]["f1_retention"] == second[HARDEST]["f1_retention"] == pytest.approx(0.75)
+    assert (second["clean"]["f1_best_single"], second[HARDEST]["f1_best_single"]) == (0.7, 0.5)

@@ -12,7 +12,8 @@ from engines.oanet import Oanet
 from engines.oanet_branches import BRANCHES, image_branch
 from engines.oanet_graph import TOLERANCE, OanetSession, backend_difference, oanet_graph
 from engines.oanet_lessons import CLEAN, MASKED, RAW
-from engines.oanet_training import OanetTrainer, principal_components
+from engines.oanet_statistics import principal_components
+from engines.oanet_training import OanetTrainer
 from schemas.errors import EngineFault, InputError, SetupError
 from tests.engines.oanet_parts import QUICK, lessons, trained
 

@@ -1,0 +1,82 @@
+"""All repeats of one image branch of OANet's benchmark, and the small network whose cost is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from benchmarks.accuracy_cases import resnet18_weights
+from benchmarks.oanet_parts import NAMES, Parts, split
+from benchmarks.oanet_run import Repeat, run_repeat
+from benchmarks.progress import say
+from engines.oanet_branches import image_branch
+from engines.oanet_lessons import Lessons, prepare_lessons
+from engines.oanet_training import OanetSettings
+from pipeline.intra_bagging import SERVING, available_voices
+from pipeline.oanet_training import Fusion, train_fusion
+
+_COST_PARTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BranchCase:
+    """How a branch is measured. `peers`: FiLM and concatenation learn on it too; `relative_cost`: of a repeat."""
+
+    side_px: int
+    settings: OanetSettings
+    peers: bool
+    relative_cost: float
+
+
+_KEPT, _LEARNT = OanetSettings(), OanetSettings(n_epochs=15, more_epochs=5)
+"""Branches that learn from the beginning are flat after 15 epochs; the paper's 30 would take twice as long."""
+BRANCHES: Mapping[str, BranchCase] = {
+    "student": BranchCase(112, _KEPT, True, 3.0),
+    "resnet18": BranchCase(80, _KEPT, True, 3.2),
+    "alexnet": BranchCase(80, _LEARNT, False, 2.0),
+    "vgg16": BranchCase(64, _LEARNT, False, 4.0),
+}
+
+
+def run_branch(name: str, parts: Parts, n_repeats: int) -> list[Repeat]:
+    """`n_repeats` repeats of branch `name` on `parts`; the student's first asks every voice."""
+    import torch
+
+    torch.set_num_threads(1)
+    case = BRANCHES[name]
+    say(f"{name}: pictures and features")
+    lessons = _lessons(name, parts)
+    found = []
+    for seed in range(n_repeats):
+        found.append(
+            run_repeat(
+                parts,
+                lessons,
+                seed,
+                voices=available_voices() if (name, seed) == ("student", 0) else (SERVING,),
+                peers=case.peers,
+                settings=case.settings,
+                say=lambda text, seed=seed: say(f"{name}, repeat {seed + 1} of {n_repeats}: {text}"),  # type: ignore[misc]
+            )
+        )
+        rows = found[-1].scenes["clean"]
+        told = (f"{method} {rows[method]['f1']:.3f}" for method in ("cnn_alone", "alignment", "refinement", "gate"))
+        say(f"{name}, repeat {seed + 1} of {n_repeats}: F1 {'  '.join(told)}")
+    return found
+
+
+def small_fusion(parts: Parts) -> Fusion:
+    """What fuses on the line, barely trained on a few of `parts`: good for its cost, not for its verdicts."""
+    some = slice(0, _COST_PARTS)
+    few = replace(parts, crops=parts.crops[some], values=parts.values[some], defective=parts.defective[some])
+    train, _ = split(few.defective, 0)
+    quick = OanetSettings(n_epochs=1, refine_epochs=1, more_epochs=1)
+    return train_fusion(NAMES, _lessons("student", few), few.values, train, quick)
+
+
+def _lessons(name: str, parts: Parts) -> Lessons:
+    weights = resnet18_weights() if name == "resnet18" else None
+    return prepare_lessons(
+        image_branch(name, weights), parts.crops, parts.values[None], parts.defective, BRANCHES[name].side_px, 0,
+        usual_crops=parts.usual_crops,
+    )  # fmt: skip
