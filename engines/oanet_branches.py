@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engines.backbone import BackboneSpec, Conv, Level, MaxPool, Weights
+from engines.backbone import Backbone, BackboneSpec, Conv, Level, MaxPool, Weights
 from engines.backbone_resnet import load_resnet18, resnet18_spec
-from engines.backbone_student import load_student, student_spec
-from schemas.errors import InputError
+from engines.backbone_student import load_student
+from schemas.errors import InputError, SetupError
 
 BRANCHES = ("student", "resnet18", "alexnet", "vgg16")
 N_STAGES = 3
+_STRIDES_PX = (4, 8, 16)
+"""Of the student's stages."""
 _ALEXNET = ((16, 5, 2), (48, 5, 1), (96, 3, 1), (64, 3, 1), (64, 3, 1))
 """Channels, kernel and stride of each convolution; pools follow the first, second and fifth."""
 _VGG16 = ((16, 2), (32, 2), (64, 3), (128, 3), (128, 3))
@@ -38,10 +40,8 @@ def image_branch(name: str, weights: Path | None = None) -> Branch:
     Raises: InputError for an unknown name, or weights for a branch that learns from the beginning.
     """
     if name == "student":
-        spec = replace(
-            student_spec(), levels=(Level("stage4", 32, 4), Level("stage8", 64, 8), Level("stage16b", 80, 16))
-        )
-        return Branch(name, spec, load_student(weights).weights)
+        student = load_student(weights)
+        return Branch(name, replace(student.spec, levels=_last_of_each_stride(student)), student.weights)
     if name == "resnet18":
         return Branch(name, resnet18_spec(), None if weights is None else load_resnet18(weights).weights)
     if weights is not None and name in BRANCHES:
@@ -51,6 +51,20 @@ def image_branch(name: str, weights: Path | None = None) -> Branch:
     if name == "vgg16":
         return Branch(name, _vgg16_spec(), None)
     raise InputError(f"image branch {name!r} is unknown; choose {', '.join(BRANCHES)}")
+
+
+def _last_of_each_stride(backbone: Backbone) -> tuple[Level, ...]:
+    """The last features, none below 0, at each of the strides 4, 8 and 16: richer than what is mixed from them."""
+    stride_px, found = {"input": 1}, {}
+    for layer in backbone.spec.layers:
+        stride_px[layer.output] = stride_px[layer.source] * (2 if isinstance(layer, MaxPool) else layer.stride)
+        if isinstance(layer, Conv) and layer.relu:
+            channels = backbone.weights[f"{layer.weights}.weight"].shape[0]
+            found[stride_px[layer.output]] = Level(layer.output, channels, stride_px[layer.output])
+    try:
+        return tuple(found[stride] for stride in _STRIDES_PX)
+    except KeyError as exc:
+        raise SetupError(f"backbone {backbone.spec.name} has no features at a stride of {exc} px for OANet") from exc
 
 
 def _alexnet_spec() -> BackboneSpec:
