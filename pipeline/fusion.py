@@ -27,11 +27,14 @@ class Voices:
     image_weight: NDArray[np.float64]
 
     def evidence(self) -> NDArray[np.float64]:
-        """(n, 3): image, fields, fused, each by its weight; the fused voice needs both."""
+        """(n, 3): image, fields, fused, each by the root of its weight; the fused voice needs both.
+
+        The root, for network and trees know by themselves what a part lacks: the whole weight would count that twice.
+        """
         image, fields = self.image_weight, 1 - self.image_weight
         voices = (self.image, self.fields, self.fused)
         evidence = np.stack([np.minimum(-np.log(np.maximum(1 - each, 1e-9)), _MOST) for each in voices], 1)
-        return np.asarray(evidence * np.stack([2 * image, 2 * fields, 4 * image * fields], 1), np.float64)
+        return np.asarray(evidence * np.sqrt(np.stack([2 * image, 2 * fields, 4 * image * fields], 1)), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
