@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy_cases import Case, judge_case, train_case
 from benchmarks.accuracy_data import lay_out
-from engines.feature_fit import Scatter, fit_model, fit_projection
+from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.features import FeatureExtractor, grid_size
 from pipeline.bundling import load_backbone
 from pipeline.calibration import calibrate_thresholds
@@ -47,7 +47,8 @@ def false_calls(case: Case, folder: Path, say: Callable[[str], None], n_splits: 
     Template and alignment are those learnt from all of them: it is the thresholds' promise that is tested.
     """
     bundle = train_case(case, folder, lambda text: None)
-    preparation, settings = Preparation.of_bundle(bundle), TrainSettings(precision="f32")
+    preparation, chosen = Preparation.of_bundle(bundle), bundle.manifest.training.figures["shrinkage"]
+    settings = TrainSettings(precision="f32", fit=FitSettings(shrinkage=float(str(chosen))))
     paths = picture_paths(lay_out(case.data, folder) / "train" / "good")
     prepared = (preparation.prepare(read_picture(path, preparation.decode_rules)[0])[1] for path in paths)
     aligned = [each for each in prepared if each is not None]

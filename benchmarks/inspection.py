@@ -114,7 +114,7 @@ def _steps(
         "align": lambda case: preparation.align(case.picture),
         "warp": lambda case: preparation.warp(case.picture, case.transform),
         "engine": lambda case: engine.infer(case.tensor),
-        "score_map": lambda case: mapper.map(grid, scored(case)),
+        "score_map": lambda case: mapper.map(grid, scored(case), scored_pixels(case.prepared.valid, foreground, 0)),
         "frame_score": lambda case: mapper.frame_score(score_map),
         "defects_when_not_passed": lambda case: find_defects(score_map, review, 1, case.transform, size),
         "heat_map_when_not_passed": lambda case: heat_map_png(case.prepared.grey, score_map, thresholds),

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from engines.feature_model import FeatureModel, Float
 from engines.features import CompactFeatures
 
-_RIDGE = 1.0
+_RIDGE = 3.0
+"""Added to the whitened covariance, in units of its mean variance."""
+USUAL_SHRINKAGE = 0.6
 _LEAST_PICTURES = 3
 _CHUNK_PLACES = 128
 _ROUNDS = 8
@@ -26,14 +28,15 @@ _ROUNDS = 8
 class FitSettings:
     """How the model is fitted; the defaults are those measured in docs/accuracy.md.
 
-    `dimensions` kept of the features; `shrinkage` of a place's variances towards the pooled ones; `centres` a
-    place, at most a third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean
-    than this multiple of the median distance are left out, so that a few bad ones do no harm. `power` of a frame's own
-    level that its distances are divided by: 0 judges them as they are, 1 by how they stand out alone.
+    `dimensions` kept of the features; `shrinkage` of a place's variances towards the pooled ones, None: `train`
+    chooses it on generated defects (pipeline/shrinkage.py), and a fit by itself takes 0.6; `centres` a place, at most a
+    third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean than this multiple of the
+    median distance are left out, so that a few bad ones do no harm. `power` of a frame's own level that its distances
+    are divided by: 0 judges them as they are, 1 by how they stand out alone.
     """
 
     dimensions: int = 144
-    shrinkage: float = 0.6
+    shrinkage: float | None = None
     centres: int = 24
     outlier_ratio: float = 3.0
     power: float = 0.5
@@ -92,7 +95,8 @@ def fit_model(
     mean /= np.maximum(count, 1)
     for picture, counted in zip(projected, cells, strict=True):
         squares += np.where(counted, np.square(picture - mean), 0)
-    weight = _weights(squares, count, settings.shrinkage)
+    shrinkage = USUAL_SHRINKAGE if settings.shrinkage is None else settings.shrinkage
+    weight = _weights(squares, count, shrinkage)
     chosen_mean = mean.reshape(d, -1)[:, places].T
     chosen_weight = weight.reshape(d, -1)[:, places].T
     n_centres = max(1, min(settings.centres, n // 3))

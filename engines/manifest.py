@@ -37,7 +37,7 @@ class ScoreSettings(_Record):
     grid_origin_px: float = Field(default=3.5, description="template px of the centre of cell 0; 3.5 = tiles of 8 px")
     smooth_sigma_px: float = Field(default=4.0, ge=0, description="Gaussian smoothing of the score map")
     robust_area_px: int = Field(default=16, ge=1, description="the frame score is the score that this many px reach")
-    border_px: int = Field(default=4, ge=0, description="template px beside the frame's edge that are not scored")
+    border_px: int = Field(default=4, ge=0, description="template px beside the frame's edge not trusted themselves")
 
 
 class Calibration(_Record):

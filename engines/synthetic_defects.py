@@ -20,18 +20,20 @@ def spoil(rng: np.random.Generator, picture: Picture) -> tuple[Picture, NDArray[
     return np.asarray(spoilt, np.uint8), mask
 
 
-def spoil_within(rng: np.random.Generator, picture: Picture, scored: NDArray[np.bool_] | None) -> Picture:
+def spoil_within(
+    rng: np.random.Generator, picture: Picture, scored: NDArray[np.bool_] | None
+) -> tuple[Picture, NDArray[np.bool_]]:
     """`picture` (H, W, 3) with one defect that lies mostly where `scored` (H, W) is true; None: anywhere in it.
 
-    Of sixty-four attempts the first that does, or else the last, is taken.
+    Of sixty-four attempts the first that does, or else the last, is taken. Returns: as `spoil`.
     """
-    spoilt = picture
+    spoilt, mask = picture, np.zeros(picture.shape[:2], np.bool_)
     for _ in range(64):
         spoilt, mask = spoil(rng, picture)
         n_touched = int(mask.sum()) if scored is None else int((mask & scored).sum())
         if n_touched > 0.6 * max(int(mask.sum()), 1):
             break
-    return spoilt
+    return spoilt, mask
 
 
 def region(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:

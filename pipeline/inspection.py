@@ -221,8 +221,9 @@ class Inspector:
     ) -> Inspection | Refusal:
         start = time.perf_counter()
         settings = self.bundle.manifest.score
-        scored = scored_pixels(frame.prepared.valid, self._fixed_pixels(recipe.ignore_px), settings.border_px)
-        score_map = self._mapper.map(grid, scored)
+        fixed = self._fixed_pixels(recipe.ignore_px)
+        scored = scored_pixels(frame.prepared.valid, fixed, settings.border_px)
+        score_map = self._mapper.map(grid, scored, scored_pixels(frame.prepared.valid, fixed, 0))
         score = self._mapper.frame_score(score_map, recipe.min_area_px)
         if score == UNSCORED:
             return self._unscorable(frame, recipe)

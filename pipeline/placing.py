@@ -16,6 +16,7 @@ from pipeline.matcher import Matcher, learn_matcher
 from pipeline.preparation import Preparation, Prepared
 from pipeline.train_settings import TrainSettings
 from schemas.errors import InputError, SetupError
+from schemas.verdict import Box
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -81,3 +82,19 @@ def align_all(
             "take out what is not this product, or train with --motion none if parts lie still"
         )
     return names, aligned, refused
+
+
+def part_pixels(
+    preparation: Preparation, part_px: Box | None, frame_size_px: tuple[int, int]
+) -> NDArray[np.bool_] | None:
+    """(H, W) bool, where the template is scored: where alignment sees the part, within `part_px` of the frame."""
+    mask = None if preparation.aligner is None or preparation.aligner.mask.all() else preparation.aligner.mask
+    if part_px is None:
+        return mask
+    (width, height), (frame_width, frame_height) = preparation.input_size_px, frame_size_px
+    x, y, w, h = part_px
+    rows = slice(round(y * height / frame_height), round((y + h) * height / frame_height))
+    columns = slice(round(x * width / frame_width), round((x + w) * width / frame_width))
+    part = np.zeros((height, width), np.bool_)
+    part[rows, columns] = True if mask is None else mask[rows, columns]
+    return part

@@ -52,7 +52,7 @@ def manifest_of(
             figures={
                 "localiser": settings.localiser,
                 "dimensions": settings.fit.dimensions,
-                "shrinkage": settings.fit.shrinkage,
+                "shrinkage": trained.fit.shrinkage,
                 "centres": settings.fit.centres,
                 "outlier_ratio": settings.fit.outlier_ratio,
                 "synthetic_defects": trained.n_synthetic,

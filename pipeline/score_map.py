@@ -46,17 +46,24 @@ class ScoreMapper:
         width, height = input_size_px
         return cls(settings, _spread(settings, height, grid_shape[0]), _spread(settings, width, grid_shape[1]))
 
-    def map(self, grid: NDArray[np.float32], scored: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def map(
+        self,
+        grid: NDArray[np.float32],
+        scored: NDArray[np.bool_] | None = None,
+        shown: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
         """The score map of `grid` (h, w).
 
-        Args: scored: (H, W) bool, pixels that may be scored; None: all.
-        Returns: (H, W) float32, `UNSCORED` where `scored` is False.
+        Args: scored: (H, W) bool, pixels that may be scored; None: all. shown: (H, W) bool, pixels that get a value,
+            from the scored cells around them: up to the frame's edge, where nothing is trusted itself; None: `scored`.
+        Returns: (H, W) float32, `UNSCORED` where `shown` is False.
         """
         whole = np.ascontiguousarray(grid, np.float32)
         tables = (self.rows.weights, self.rows.reach, self.columns.weights, self.columns.reach)
         if scored is None:
             return spread(whole, *tables)
-        return spread_scored(whole, self.cells(scored), *tables, np.ascontiguousarray(scored), _LEAST_WEIGHT, UNSCORED)
+        pixels = np.ascontiguousarray(scored if shown is None else shown)
+        return spread_scored(whole, self.cells(scored), *tables, pixels, _LEAST_WEIGHT, UNSCORED)
 
     def cells(self, scored: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(h, w) float32: 1 where at least half of the tile around a cell's centre may be scored, else 0."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.align_settings import AlignSettings
 from engines.backbone import Backbone, quantised
 from engines.combined_model import CombinedModel
-from engines.feature_fit import Scatter, fit_model, fit_projection
+from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.feature_model import GRID_ORIGIN_PX, Float
 from engines.features import FeatureExtractor, grid_size
 from engines.manifest import ScoreSettings
@@ -22,12 +22,12 @@ from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_thre
 from pipeline.exposure import expose
 from pipeline.good_parts import PictureSet
 from pipeline.matcher import Matcher
-from pipeline.placing import Progress, align_all, learn_alignment
+from pipeline.placing import Progress, align_all, learn_alignment, part_pixels
 from pipeline.preparation import Preparation, Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
+from pipeline.shrinkage import choose_shrinkage
 from pipeline.train_settings import TrainSettings
 from schemas.errors import InputError
-from schemas.verdict import Box
 
 __all__ = ["Progress", "TrainSettings", "TrainedModel", "train_model"]
 Bool = NDArray[np.bool_]
@@ -58,6 +58,7 @@ class TrainedModel:
     model: ScoringModel
     precision: str
     onnx: bytes
+    fit: FitSettings
     calibration: CalibrationFit
     cell_threshold: float
     hits: Bool
@@ -93,7 +94,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network)
     names, aligned, refused = align_all(good, preparation, progress)
-    foreground = _foreground(preparation, settings.part_px, good.size_px)
+    foreground = part_pixels(preparation, settings.part_px, good.size_px)
     if settings.precision == "int8":
         progress("rounding to 8 bits", 0, 1)
         backbone = quantised(backbone, [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]])
@@ -102,6 +103,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     cells = np.stack([rig.cells(each.valid) for each in aligned])
     projection = rig.learn_projection(aligned, cells, progress)
     projected = rig.project(aligned, projection, progress)
+    rig = rig.settled(aligned, projection, projected, cells, progress)
     exposure = rig.expose(aligned, projection, cells, progress)
     grids, levels = rig.held_out_grids(projection, projected, cells, progress, exposure)
     scores = rig.frame_scores(grids, aligned)
@@ -128,6 +130,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         model=model,
         precision=backbone.precision,
         onnx=model.export(backbone, preparation.input_size_px),
+        fit=rig.settings.fit,
         calibration=calibration,
         n_synthetic=n_synthetic,
         n_synthetic_caught=n_caught,
@@ -139,20 +142,6 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         refused=tuple(refused),
         suspects=tuple(names[i] for i in np.flatnonzero(suspect)),
     )
-
-
-def _foreground(preparation: Preparation, part_px: Box | None, frame_size_px: tuple[int, int]) -> Bool | None:
-    """(H, W) bool, where the template is scored: where alignment sees the part, within `part_px` of the frame."""
-    mask = None if preparation.aligner is None or preparation.aligner.mask.all() else preparation.aligner.mask
-    if part_px is None:
-        return mask
-    (width, height), (frame_width, frame_height) = preparation.input_size_px, frame_size_px
-    x, y, w, h = part_px
-    rows = slice(round(y * height / frame_height), round((y + h) * height / frame_height))
-    columns = slice(round(x * width / frame_width), round((x + w) * width / frame_width))
-    part = np.zeros((height, width), np.bool_)
-    part[rows, columns] = True if mask is None else mask[rows, columns]
-    return part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +202,18 @@ class Rig:
             parts.append(extractor.features(each.tensor[None]).astype(np.float16))
         progress("projecting", len(aligned), len(aligned))
         return np.concatenate(parts)
+
+    def settled(
+        self, aligned: Sequence[Prepared], projection: Float, projected: NDArray[np.float16], cells: Bool,
+        progress: Progress,
+    ) -> Rig:  # fmt: skip
+        """The same with the feature model's shrinkage chosen, where the settings leave it open."""
+        s = self.settings
+        if s.localiser == "alm" or s.fit.shrinkage is not None:
+            return self
+        extractor = FeatureExtractor(self.backbone, self.size_px, projection=projection, n_threads=s.n_threads)
+        chosen = choose_shrinkage(self, extractor, projection, aligned, projected, cells, s.fit, s.seed, progress)
+        return replace(self, settings=replace(s, fit=replace(s.fit, shrinkage=chosen)))
 
     def expose(
         self, aligned: Sequence[Prepared], projection: Float, cells: Bool, progress: Progress
@@ -283,7 +284,8 @@ class Rig:
         caught = 0
         for done, each in enumerate(aligned[:n]):
             progress("sensitivity", done, n)
-            spoilt = spoil_within(rng, np.ascontiguousarray(each.tensor.transpose(1, 2, 0)), self.scored(each.valid))
+            picture = np.ascontiguousarray(each.tensor.transpose(1, 2, 0))
+            spoilt, _ = spoil_within(rng, picture, self.scored(each.valid))
             grid = model.score(extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None]))
             caught += bool(self.frame_scores(grid, [each])[0] >= review)
         progress("sensitivity", n, n)

@@ -26,7 +26,9 @@ def test_a_synthetic_defect_changes_a_region_where_it_was_asked_for() -> None:
     scored = np.zeros((64, 96), np.bool_)
     scored[:, 48:] = True
     for seed in range(8):
-        changed = np.abs(spoil_within(np.random.default_rng(seed), picture, scored).astype(int) - picture).sum(2) > 30
+        spoilt, mask = spoil_within(np.random.default_rng(seed), picture, scored)
+        changed = np.abs(spoilt.astype(int) - picture).sum(2) > 30
+        assert (scored & mask).sum() > 0.6 * mask.sum()
         if changed.any():
             assert changed[:, 40:].sum() > 0.5 * changed.sum()
     assert (picture == 120).all()

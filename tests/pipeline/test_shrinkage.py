@@ -1,0 +1,67 @@
+"""Choosing how far a place's own variances are believed, on generated defects."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.backbone_student import load_student
+from engines.feature_fit import FitSettings
+from engines.features import FeatureExtractor
+from pipeline.preparation import Prepared
+from pipeline.shrinkage import CANDIDATES, choose_shrinkage
+from pipeline.train_settings import TrainSettings
+from pipeline.training import Rig
+
+SIZE_PX = (64, 64)
+
+
+def parts(n: int, restless: NDArray[np.bool_]) -> list[Prepared]:
+    """`n` grey pictures that differ by much where `restless` (H, W) is true, and by little elsewhere."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(n):
+        noise = rng.normal(0, 1, (64, 64)) * np.where(restless, 60, 2)
+        grey = np.clip(128 + noise, 0, 255).astype(np.uint8)
+        made.append(Prepared(np.repeat(grey[None], 3, axis=0), grey, None, np.eye(2, 3)))
+    return made
+
+
+def chosen(good: list[Prepared], settings: TrainSettings) -> float | None:
+    rig = Rig.build(load_student(), SIZE_PX, None, settings)
+    cells = np.stack([rig.cells(each.valid) for each in good])
+    projection = rig.learn_projection(good, cells, quiet)
+    return rig.settled(good, projection, rig.project(good, projection, quiet), cells, quiet).settings.fit.shrinkage
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    pass
+
+
+def test_places_that_differ_in_what_varies_keep_their_own_variances() -> None:
+    restless = np.zeros((64, 64), np.bool_)
+    restless[:, :32] = True
+    good = parts(16, restless)
+    found = chosen(good, TrainSettings())
+    assert found in CANDIDATES and found < 1
+    assert chosen(good, TrainSettings()) == found
+
+
+def test_a_shrinkage_that_was_asked_for_stays() -> None:
+    assert chosen(parts(8, np.zeros((64, 64), np.bool_)), TrainSettings(fit=FitSettings(shrinkage=0.45))) == 0.45
+
+
+def test_choosing_says_how_far_it_is() -> None:
+    good = parts(8, np.ones((64, 64), np.bool_))
+    settings = TrainSettings(fit=FitSettings(dimensions=16, centres=2))
+    rig = Rig.build(load_student(), SIZE_PX, None, settings)
+    cells = np.stack([rig.cells(each.valid) for each in good])
+    projection = rig.learn_projection(good, cells, quiet)
+    extractor = FeatureExtractor(rig.backbone, SIZE_PX, projection=projection)
+    said: list[str] = []
+    projected = rig.project(good, projection, quiet)
+    found = choose_shrinkage(
+        rig, extractor, projection, good, projected, cells, settings.fit, 0, lambda what, done, total: said.append(what)
+    )
+    assert found in CANDIDATES
+    assert set(said) == {"generated defects"}
