@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.accuracy_data import template_pairs
 from engines.bundle import Bundle
@@ -49,7 +50,8 @@ def judge_boards(n_boards: int, folder: Path, say: Callable[[str], None], seed: 
     n_stopped = n_templates_stopped = n_defects = n_found = 0
     for number, (golden, tested, boxes) in enumerate(template_pairs(n_boards), 1):
         say(f"deeppcb: board {number} of {n_boards}")
-        inspector = Inspector(_train(golden, folder / f"{golden.stem}.bundle", seed), backend="onnxruntime")
+        bundle = train_board(golden, folder / f"{golden.stem}.bundle", seed=seed)
+        inspector = Inspector(bundle, backend="onnxruntime")
         rules = RecipeRules.of_manifest(inspector.bundle.manifest)
         template, board = inspect_files(inspector, [golden, tested], rules, lambda what, done, total: None)
         inspector.close()
@@ -58,31 +60,40 @@ def judge_boards(n_boards: int, folder: Path, say: Callable[[str], None], seed: 
         found = [defect.bbox_px for defect in board.defects]
         n_defects += len(boxes)
         n_found += sum(any(_touch(box, other) for other in found) for box in boxes)
-        width, height = working_size(board.frame_size_px, PIXEL_FIGURES_PX)
-        truth = np.zeros((height, width), np.uint8)
-        shrink = width / board.frame_size_px[0]
-        for x1, y1, x2, y2 in boxes:
-            corners = [round(shrink * value) for value in (x1, y1, x2, y2)]
-            cv2.rectangle(truth, (corners[0], corners[1]), (corners[2], corners[3]), (1,), -1)
-        score_map = map_in_frame(board)
-        lowest = float(score_map[np.isfinite(score_map)].min(initial=0.0))
-        score_map = np.where(np.isfinite(score_map), score_map, np.float32(lowest - 1e-3)).astype(np.float32)
-        mask = truth.astype(np.bool_)
-        flat = (mask.ravel(), score_map.ravel())
-        figures.append((auroc(*flat), average_precision(*flat), au_pro([mask], [score_map])))
+        figures.append(pixel_figures(map_in_frame(board), boxes, board.frame_size_px))
     means = np.mean(figures, axis=0)
     return BoardFigures(
         n_boards, n_stopped, n_templates_stopped, n_defects, n_found, float(means[0]), float(means[1]), float(means[2])
     )
 
 
-def _train(golden: Path, out: Path, seed: int) -> Bundle:
+def pixel_figures(
+    score_map: NDArray[np.float32], boxes: Sequence[tuple[int, int, int, int]], frame_size_px: tuple[int, int]
+) -> tuple[float, float, float]:
+    """AUROC, AP and AU-PRO of a score map in the frame (-inf where nothing was scored), `boxes` being the truth."""
+    width, height = working_size(frame_size_px, PIXEL_FIGURES_PX)
+    truth = np.zeros((height, width), np.uint8)
+    shrink = width / frame_size_px[0]
+    for x1, y1, x2, y2 in boxes:
+        corners = [round(shrink * value) for value in (x1, y1, x2, y2)]
+        cv2.rectangle(truth, (corners[0], corners[1]), (corners[2], corners[3]), (1,), -1)
+    lowest = float(score_map[np.isfinite(score_map)].min(initial=0.0))
+    score_map = np.where(np.isfinite(score_map), score_map, np.float32(lowest - 1e-3)).astype(np.float32)
+    mask = truth.astype(np.bool_)
+    flat = (mask.ravel(), score_map.ravel())
+    return auroc(*flat), average_precision(*flat), au_pro([mask], [score_map])
+
+
+def train_board(
+    golden: Path, out: Path, backbone: str = "student", weights: Path | None = None, seed: int = 0
+) -> Bundle:
+    """The bundle of one golden template and its variations, written to `out`."""
     train_bundle(
         golden.stem,
         [golden],
         [],
-        backbone="student",
-        weights=None,
+        backbone=backbone,
+        weights=weights,
         colour="grey",
         settings=TrainSettings(input_px=INPUT_PX, seed=seed),
         created_at=_CREATED_AT,

@@ -2,8 +2,9 @@
 
 Every method learns from the same good parts and is judged in the frame on the same labelled ones. `aligned` rows get
 the pictures that our alignment prepares, the others the frames as sent, resized. mvtec_screw is judged as it is and
-turned and cropped (MAD-RTO, benchmarks/table_rto.py). `ours` and `baseline` are image AUROC on mvtec_screw: the
-shipped student with alignment, and the better peer with alignment in front. Needs ResNet-18's weights.
+turned and cropped (MAD-RTO, benchmarks/table_rto.py), DeepPCB one golden template at a time
+(benchmarks/table_boards.py). `ours` and `baseline` are image AUROC on mvtec_screw: the shipped student with
+alignment, and the better peer with alignment in front. Needs ResNet-18's weights.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from benchmarks.accuracy_naive import MapFigures
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.rows import defined, image_auroc
+from benchmarks.table_boards import judge_boards_beside
 from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
 from benchmarks.table_rto import write_rto
 from engines.backbone_resnet import load_resnet18
@@ -51,6 +53,8 @@ def run(frames: int = len(_SETS)) -> BenchResult:
         write_rto(lay_out("mvtec_screw", folder), folder / RTO)
         for name in _SETS[:frames]:
             rows |= _judge_set(name, folder, weights)
+        if frames >= len(_SETS):
+            rows |= judge_boards_beside(folder, weights, _PEERS)
     ours = image_auroc(rows, HEADLINE)
     baseline = max(image_auroc(rows, f"mvtec_screw/{peer}/aligned") for peer in _PEERS)
     figures: dict[str, Json] = {"unit": "image AUROC on mvtec_screw, aligned", "rows": rows}
@@ -76,34 +80,54 @@ def _judge_set(name: str, folder: Path, weights: Path) -> dict[str, Json]:
             say(f"{label}: {rows[label]}")
     for motion, bundle in found.items():
         label, preparation = _label(motion), Preparation.of_bundle(bundle)
+        pictures = Pictures.of(lay_out(name, folder), preparation)
         stages = Stages(load_resnet18(weights), preparation.input_size_px)
         for peer, kind in _PEERS.items():
             start = time.monotonic()
-            figures = judge_peer(kind(stages), lay_out(name, folder), preparation)
-            rows[f"{name}/{peer}/{label}"] = _row(figures, start)
+            rows[f"{name}/{peer}/{label}"] = _row(judge_peer(kind(stages), pictures), start)
             say(f"{name}/{peer}/{label}: {rows[f'{name}/{peer}/{label}']}")
     return rows
 
 
-def judge_peer(peer: Peer, data: Path, preparation: Preparation) -> MapFigures:
-    """`peer` fitted to `data`/train/good and judged on its test pictures, all prepared alike, figures in the frame."""
-    rules = preparation.decode_rules
-    prepared = (preparation.prepare(read_picture(path, rules)[0])[1] for path in picture_paths(data / "train" / "good"))
-    peer.fit([np.ascontiguousarray(each.tensor) for each in prepared if each is not None])
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """A set as peers see it, read and prepared once: `good` (3, H, W) tensors to learn from, and the `judged` ones.
+
+    Of each judged picture: whether it is bad, the truth in the frame, the frame's size, and what was prepared of it
+    (None: it could not be aligned).
+    """
+
+    good: list[NDArray[np.uint8]]
+    judged: list[tuple[bool, NDArray[np.bool_], tuple[int, int], Prepared | None]]
+
+    @classmethod
+    def of(cls, data: Path, preparation: Preparation) -> Pictures:
+        """Those of `data`, in MVTec's layout."""
+        rules = preparation.decode_rules
+        good = (preparation.prepare(read_picture(p, rules)[0])[1] for p in picture_paths(data / "train" / "good"))
+        judged = []
+        for picture in find_pictures(data):
+            frame = read_picture(picture.path, rules)[0]
+            truth = read_mask(picture, frame.size_px)
+            judged.append((picture.kind != GOOD, truth, frame.size_px, preparation.prepare(frame)[1]))
+        return cls([np.ascontiguousarray(each.tensor) for each in good if each is not None], judged)
+
+
+def judge_peer(peer: Peer, pictures: Pictures) -> MapFigures:
+    """`peer` fitted to the good pictures and judged on the others, figures in the frame."""
+    peer.fit(pictures.good)
     maps: list[NDArray[np.float32]] = []
     masks, bad, scores = [], [], []
-    for picture in find_pictures(data):
-        frame = read_picture(picture.path, rules)[0]
-        seen: Prepared | None = preparation.prepare(frame)[1]
-        bad.append(picture.kind != GOOD)
-        masks.append(read_mask(picture, frame.size_px))
+    for is_bad, truth, frame_size_px, seen in pictures.judged:
+        bad.append(is_bad)
+        masks.append(truth)
         if seen is None:
             scores.append(math.inf)
-            maps.append(np.full(masks[-1].shape, -np.inf, np.float32))
+            maps.append(np.full(truth.shape, -np.inf, np.float32))
             continue
         score_map, score = peer.score(np.ascontiguousarray(seen.tensor))
         scores.append(score)
-        maps.append(score_map_in_frame(score_map, seen.transform, frame.size_px))
+        maps.append(score_map_in_frame(score_map, seen.transform, frame_size_px))
     lowest = min(float(each[np.isfinite(each)].min(initial=np.inf)) for each in maps)
     filled = [np.where(np.isfinite(each), each, np.float32(lowest - 1e-3)).astype(np.float32) for each in maps]
     highest = max(score for score in scores if math.isfinite(score))

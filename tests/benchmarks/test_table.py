@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.table import judge_peer
-from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
+from benchmarks.table import Pictures, judge_peer
+from benchmarks.table_peers import Padim, PatchCore, Peer, Stages, farthest_points
 from benchmarks.table_rto import KEPT, write_rto
 from engines.backbone_resnet import load_resnet18
 from pipeline.plate import SimulatedLine, encode_png
@@ -70,6 +70,13 @@ def test_a_peer_finds_a_bold_defect_on_plates_that_lie_still(kind: type[Peer], l
     template = cv2.imread(str(labelled / "train" / "good" / "0.png"), cv2.IMREAD_GRAYSCALE)
     assert template is not None
     stages = Stages(load_resnet18(random_resnet(tmp_path / "r.npz")), (SIDE_PX, SIDE_PX), n_threads=1)
-    found = judge_peer(kind(stages), labelled, Preparation.build(np.asarray(template, np.uint8), "grey", None))  # type: ignore[call-arg]
+    pictures = Pictures.of(labelled, Preparation.build(np.asarray(template, np.uint8), "grey", None))
+    found = judge_peer(kind(stages), pictures)  # type: ignore[call-arg]
     assert found.image_auroc == 1.0
     assert found.pixel_auroc > (0.9 if kind is Padim else 0.6)  # a bank of one patch in ten misses places of one part
+
+
+def test_the_greedy_choice_takes_corners_before_what_lies_between() -> None:
+    points = np.array([[0, 0], [1, 1], [10, 0], [9, 1], [0, 10], [10, 10]], np.float32)
+    assert sorted(farthest_points(points, 4, first=0).tolist()) == [0, 2, 4, 5]
+    assert sorted(farthest_points(points, 6, first=3).tolist()) == list(range(6))
