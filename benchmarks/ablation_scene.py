@@ -17,7 +17,7 @@ from engines.features import FeatureExtractor
 from engines.scoring_model import Float
 from pipeline.evaluation import GOOD, find_pictures, read_mask, score_map_in_frame
 from pipeline.good_parts import load_good_parts, picture_paths, read_picture
-from pipeline.placing import align_all, learn_alignment
+from pipeline.placing import align_all, learn_alignment, part_pixels
 from pipeline.preparation import Preparation, Prepared
 from pipeline.train_settings import TrainSettings
 from pipeline.training import Rig
@@ -56,8 +56,7 @@ class Scene:
             frame = read_picture(picture.path, preparation.decode_rules)[0]
             seen = preparation.prepare(frame)[1]
             tests.append(Labelled(picture.kind != GOOD, seen, read_mask(picture, frame.size_px), frame.size_px))
-        aligner = preparation.aligner
-        foreground = None if aligner is None or aligner.mask.all() else aligner.mask
+        foreground = part_pixels(preparation, None, parts.size_px)
         return cls(tuple(good[:n_good]), tuple(tests), foreground, preparation.input_size_px)
 
     def augmented(self, seed: int) -> Scene:
@@ -86,7 +85,7 @@ class Scene:
                 maps.append(np.full(test.mask.shape, -np.inf, np.float32))
                 scores.append(math.inf)
                 continue
-            score_map = rig.mapper.map(next(following), rig.scored(test.seen.valid))
+            score_map = rig.score_map(next(following), test.seen.valid)
             maps.append(score_map_in_frame(score_map, test.seen.transform, test.frame_size_px))
             scores.append(rig.mapper.frame_score(score_map))
         return _figures(self.tests, maps, np.array(scores))

@@ -1,4 +1,4 @@
-"""Training the mapping network N_M on good parts and generated defects, with torch.
+"""Training the mapping network N_M on good parts and generated defects.
 
 N_M is made of 1x1 convolutions, so places are its samples: the backbone is frozen, features are made once, and a step
 draws places at random. F_C is, at each place, the mean of good parts' features on their principal components (a map),
@@ -10,25 +10,19 @@ margin of 0.1. Here places with defects, which are few, are drawn more often, an
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.features import CompactFeatures
 from engines.mapping_model import Dense, MappingModel
+from engines.mapping_training import Lesson, TwoLayers, descend
 from engines.scoring_model import Float
-from schemas.errors import MissingExtra
-
-if TYPE_CHECKING:
-    import torch
 
 _LEAST_PICTURES = 3
 _SAMPLE = 20000
-_RISE_SHARE = 0.05
-"""Of the steps, in which the rate rises; then it falls to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +82,6 @@ class _Samples:
         return np.concatenate((good, rng.integers(self.n_good, max(n_all, self.n_good + 1), n_exposed))), n_exposed
 
 
-def check_torch() -> None:
-    """Raises: MissingExtra without torch."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as exc:
-        raise MissingExtra("torch", "train", "training a mapping network (--localiser alm or both)") from exc
-
-
 def fit_mapping(
     projection: Float,
     projected: CompactFeatures,
@@ -103,32 +89,29 @@ def fit_mapping(
     exposure: Exposure | None,
     settings: MappingSettings,
     seed: int,
-    n_threads: int = 1,
 ) -> MappingModel:
     """Train N_M.
 
     Args: projected: (N, d, h, w) features of good parts. cells: (N, h, w) bool, the cells that count; a place where
         fewer than three parts count is not scored. exposure: None: good parts alone (eq. 3).
-    Raises: MissingExtra without torch.
     """
-    check_torch()
-    import torch
-
     grid = (projected.shape[2], projected.shape[3])
     places = np.flatnonzero(cells.sum(0) >= _LEAST_PICTURES)
     rng = np.random.default_rng(seed)
     good, means = _good_places(projected, cells, places)
     mean, spread, centres = _target(good.features, means, settings, rng)
     samples = good if exposure is None else _with(good, exposure, places)
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        layers = _train(samples, mean, spread, centres, settings, rng)
-    finally:
-        torch.set_num_threads(before)
-    weight = np.asarray(layers[0].weight / spread, np.float32)
-    first = Dense(weight, np.asarray(layers[0].bias - weight @ mean, np.float32))
-    return MappingModel(projection, (first, *layers[1:]), grid, places.astype(np.int64), centres)
+    net = TwoLayers.drawn(len(mean), settings.hidden, centres.shape[1], rng)
+
+    def draw() -> Lesson:
+        chosen, n_exposed = samples.draw(rng, settings.batch, settings.exposed_share)
+        features = (samples.features[chosen].astype(np.float32) - mean) / spread
+        return Lesson(features, centres[samples.places[chosen]], n_exposed)
+
+    descend(net, draw, settings.steps, settings.rate, settings.margin)
+    weight = np.asarray(net.weight1 / spread, np.float32)  # what standardises goes into the first layer
+    first = Dense(weight, np.asarray(net.bias1 - weight @ mean, np.float32))
+    return MappingModel(projection, (first, Dense(net.weight2, net.bias2)), grid, places.astype(np.int64), centres)
 
 
 def _good_places(
@@ -174,49 +157,3 @@ def _with(good: _Samples, exposure: Exposure, places: NDArray[np.int64]) -> _Sam
         np.concatenate((good.places, np.searchsorted(places, exposure.places[order]))),
         good.n_good + int((~exposure.shows[order]).sum()),
     )
-
-
-def _train(
-    samples: _Samples, mean: Float, spread: Float, centres: Float, settings: MappingSettings, rng: np.random.Generator
-) -> tuple[Dense, ...]:
-    """The layers of N_M for standardised features, after `settings.steps` steps of Adam."""
-    import torch
-
-    weights = [torch.from_numpy(each).requires_grad_() for each in _initial(len(mean), centres.shape[1], settings, rng)]
-    optimiser = torch.optim.Adam(weights, settings.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.rate, total_steps=settings.steps, pct_start=max(_RISE_SHARE, 2 / settings.steps)
-    )
-    targets = torch.from_numpy(centres)
-    for _ in range(settings.steps):
-        chosen, n_exposed = samples.draw(rng, settings.batch, settings.exposed_share)
-        features = (samples.features[chosen].astype(np.float32) - mean) / spread
-        away = _half_distance(weights, torch.from_numpy(features), targets[samples.places[chosen]])
-        n_good = len(chosen) - n_exposed
-        loss = (away[:n_good].sum() + (settings.margin - away[n_good:]).clamp_min(0).sum()) / len(chosen)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    arrays = [each.detach().numpy() for each in weights]
-    return tuple(Dense(weight, bias) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True))
-
-
-def _half_distance(weights: list[torch.Tensor], features: torch.Tensor, centres: torch.Tensor) -> Any:
-    """(n,) 0.5 * dist(N_M(features), centres), eq. 4."""
-    from torch.nn import functional
-
-    value = functional.linear(features, weights[0], weights[1])
-    for weight, bias in zip(weights[2::2], weights[3::2], strict=True):
-        value = functional.linear(functional.relu(value), weight, bias)
-    return (1 - (functional.normalize(value, dim=1) * centres).sum(1)) / 2
-
-
-def _initial(n_in: int, n_out: int, settings: MappingSettings, rng: np.random.Generator) -> list[Float]:
-    """Weights (out, in) drawn uniformly within 1 / sqrt(in), zero biases, in turn."""
-    widths = (n_in, settings.hidden, n_out)
-    arrays: list[Float] = []
-    for n_from, n_to in itertools.pairwise(widths):
-        arrays.append(rng.uniform(-1, 1, (n_to, n_from)).astype(np.float32) / np.float32(np.sqrt(n_from)))
-        arrays.append(np.zeros(n_to, np.float32))
-    return arrays

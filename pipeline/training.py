@@ -15,7 +15,7 @@ from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.feature_model import GRID_ORIGIN_PX, Float
 from engines.features import FeatureExtractor, grid_size
 from engines.manifest import ScoreSettings
-from engines.mapping_fit import Exposure, check_torch, fit_mapping
+from engines.mapping_fit import Exposure, fit_mapping
 from engines.scoring_model import ScoringModel
 from engines.synthetic_defects import spoil_within
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
@@ -88,8 +88,6 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
 
     Raises: InputError when the good parts cannot be learnt from: they do not align, or too many are unlike the rest.
     """
-    if settings.localiser != "distance":
-        check_torch()
     template, align, matcher = learn_alignment(good, settings, progress)
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network)
@@ -243,7 +241,7 @@ class Rig:
         if s.localiser == "distance":
             return fit_model(projection, projected, cells, s.fit, s.seed)
         chosen = slice(None) if usual is None or usual.all() else usual
-        mapping = fit_mapping(projection, projected[chosen], cells[chosen], exposure, s.mapping, s.seed, s.n_threads)
+        mapping = fit_mapping(projection, projected[chosen], cells[chosen], exposure, s.mapping, s.seed)
         if s.localiser == "alm":
             return mapping
         return CombinedModel(fit_model(projection, projected[chosen], cells[chosen], s.fit, s.seed), mapping)

@@ -103,9 +103,9 @@ def train(
     localiser: Annotated[
         LocaliserName,
         typer.Option(
-            help="distance: how far a place is from good parts; seconds, needs no torch. alm: a mapping network taught "
+            help="distance: how far a place is from good parts; seconds. alm: a mapping network taught "
             "by generated defects; learns defects' shapes well, whole frames less well. both: their product, sharpest "
-            "at outlining defects. The last two need the extra train, and minutes; see docs/accuracy.md."
+            "at outlining defects. The last two take minutes; see docs/accuracy.md."
         ),
     ] = LocaliserName.DISTANCE,
     input_px: Annotated[

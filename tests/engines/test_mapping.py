@@ -12,10 +12,10 @@ from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.features import FeatureExtractor, grid_size
 from engines.mapping_fit import Exposure, MappingSettings, fit_mapping
 from engines.mapping_model import Dense, MappingModel
+from engines.mapping_training import Lesson, TwoLayers, descend, loss_and_gradients
 from engines.scoring_model import ScoringModel
 from tests.engines.test_feature_model import pictures
 
-pytest.importorskip("torch", reason="torch (extra `train`) is not installed")
 QUICK = MappingSettings(hidden=32, mapped=16, steps=120, batch=256, rate=1e-2)
 
 
@@ -118,3 +118,31 @@ def test_half_the_cosine_distance_runs_from_0_to_1() -> None:
     model = MappingModel(np.eye(2, dtype=np.float32), layers, (1, 1), np.array([0]), centres)
     towards = np.array([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0]], np.float32)[:, :, None, None]
     np.testing.assert_allclose(model.score(towards).ravel(), [0.0, 1.0, 0.5], atol=1e-6)
+
+
+def test_the_gradients_are_those_that_torch_finds() -> None:
+    torch = pytest.importorskip("torch", reason="torch (extra `train`) is not installed")
+    rng = np.random.default_rng(0)
+    net = TwoLayers.drawn(12, 16, 5, rng)
+    centres = rng.normal(0, 1, (40, 5)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    lesson = Lesson(rng.normal(0, 1, (40, 12)).astype(np.float32), centres, 15)
+    loss, gradients = loss_and_gradients(net, lesson, 0.6)
+    w1, b1, w2, b2 = tensors = [torch.from_numpy(each.copy()).requires_grad_() for each in net.arrays]
+    value = torch.relu(torch.from_numpy(lesson.features) @ w1.T + b1) @ w2.T + b2
+    away = (1 - torch.cosine_similarity(value, torch.from_numpy(centres), dim=1)) / 2
+    expected = (away[:25].sum() + (0.6 - away[25:]).clamp_min(0).sum()) / 40
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for ours, theirs in zip(gradients, tensors, strict=True):
+        np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_a_descent_lowers_the_loss() -> None:
+    rng = np.random.default_rng(0)
+    net = TwoLayers.drawn(6, 16, 4, rng)
+    centres = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 64)]
+    lesson = Lesson(np.concatenate((centres, centres[:, :2]), 1), centres, 0)
+    losses = descend(net, lambda: lesson, 100, 1e-2, 0.1)
+    assert losses[0] > 0.1
+    assert losses[-1] < 0.02

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
 from pipeline.plate import SimulatedLine, encode_png, write_good_parts
 from pipeline.train_settings import Localiser, TrainSettings
-from schemas.errors import MissingExtra
 
 SIZE_PX = 128
 QUICK = MappingSettings(exposures=20, steps=50, batch=1024, hidden=64, rate=4e-3)
@@ -64,7 +62,6 @@ def train(plates: Path, out: Path, localiser: Localiser) -> Bundle:
 def test_a_bundle_of_either_localiser_passes_the_gate_and_tells_good_from_faulty(
     localiser: Localiser, least: float, plates: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch", reason="torch (extra `train`) is not installed")
     bundle = train(plates, tmp_path / "plate.bundle", localiser)
     manifest = bundle.manifest
     assert manifest.parity is not None and manifest.parity.holds
@@ -75,12 +72,3 @@ def test_a_bundle_of_either_localiser_passes_the_gate_and_tells_good_from_faulty
     inspector.close()
     assert found.image_auroc is not None and found.image_auroc > least
     assert found.pixel_auroc is not None and found.pixel_auroc > 0.8
-
-
-def test_without_torch_it_is_refused_before_anything_is_learnt(
-    plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtra, match="train"):
-        train(plates, tmp_path / "plate.bundle", "alm")
-    assert not (tmp_path / "plate.bundle").exists()
