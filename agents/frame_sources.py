@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,15 +160,23 @@ class VideoSource:
         return capture
 
 
+_PLATE_DEFECT_RATE = 0.004
+_WEAR_SPREADS, _WEAR_PARTS = 4.0, 40
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """What a simulated line is asked for; `scratch_from` None means a sound fixture."""
+    """What a simulated line is asked for.
+
+    `defect_rate` None: the line's own; `scratch_from` None: a sound fixture; `wear_from` None: a sound machine.
+    """
 
     seed: int = 7
     size_px: int = 256
-    defect_rate: float = 0.004
+    defect_rate: float | None = None
     scratch_from: int | None = None
     scratch_rate: float = 1.0
+    wear_from: int | None = None
 
 
 class PlateSource:
@@ -180,7 +189,10 @@ class PlateSource:
         try:
             fixture = None if scratch is None else FixtureScratch(scratch, settings.scratch_rate)
             self._line = SimulatedLine(
-                settings.seed, size_px=settings.size_px, defect_rate=settings.defect_rate, fixture=fixture
+                settings.seed,
+                size_px=settings.size_px,
+                defect_rate=_PLATE_DEFECT_RATE if settings.defect_rate is None else settings.defect_rate,
+                fixture=fixture,
             )
         except ValueError as exc:
             raise InputError(f"the simulated line cannot be set up: {exc}") from exc
@@ -194,18 +206,37 @@ class PlateSource:
 
 
 class AseSource:
-    """Parts under a machine that prints its parameters beside them, JPEG, without end; only the seed is looked at."""
+    """Parts under a machine that prints its parameters beside them, JPEG, without end.
+
+    Of its defective parts, 384 of 971, as many are left out as `defect_rate` wants. From part `wear_from` on the
+    machine wears: over 40 parts its bond force sinks by four standard deviations.
+    """
 
     def __init__(self, settings: SimulatorSettings) -> None:
         from pipeline.ase_line import AseLine
 
-        self._line = AseLine(settings.seed)
+        rate = settings.defect_rate
+        if rate is not None and not 0 <= rate <= AseLine.defect_rate:
+            raise InputError(f"defect_rate {rate:g}: the ase line has from 0 to {AseLine.defect_rate:.3f}")
+        self._line, self._rate, self._wear_from = AseLine(settings.seed), rate, settings.wear_from
         self.description = f"simulated pictures with printed parameters, seed {settings.seed}"
 
     def __iter__(self) -> Iterator[Shot | RefusedShot]:
+        n_sent = 0
         for index in itertools.count():
-            sample = self._line.sample(index)
+            wear = 0.0 if self._wear_from is None else _WEAR_SPREADS * (n_sent - self._wear_from + 1) / _WEAR_PARTS
+            sample = self._line.sample(index, min(max(wear, 0.0), _WEAR_SPREADS))
+            if sample.defective and self._is_left_out(index):
+                continue
+            n_sent += 1
             yield Shot(sample.jpeg, "image/jpeg", sample.unit_id, sample.lot)
+
+    def _is_left_out(self, index: int) -> bool:
+        if self._rate is None:
+            return False
+        usual = self._line.defect_rate
+        kept = self._rate / (1 - self._rate) * (1 - usual) / usual
+        return random.Random(f"{self._line.seed} {index}").random() >= kept
 
 
 SIMULATORS: Mapping[str, Callable[[SimulatorSettings], FrameSource]] = {"ase": AseSource, "plate": PlateSource}

@@ -77,7 +77,7 @@ def _watch(
     consumer = KafkaConsumer(*story_topics(topics), auto_offset_reset="latest", **kafka_python_options(settings))
     consumer.poll(timeout_ms=2000)
     camera = _start_camera(settings, product, int(seconds * FPS))
-    story = Story(out, time.monotonic())
+    story = Story(out, time.monotonic(), product.alert_cause)
     out.event(Rule(f"the line runs: {FPS:g} parts a second; {product.opening}"))
     try:
         ends_at_s = story.began_at_s + seconds + _SETTLE_S
@@ -91,7 +91,7 @@ def _watch(
         consumer.close()
     picture = _save_picture(story, settings.state_dir / "alert.png")
     shown = str(shown_path(picture)) if picture else None
-    story.summarise(settings.postgres_url, shown, product.questions, has_alert=product.has_alert)
+    story.summarise(settings.postgres_url, shown, product.questions)
     return DemoResult(sum(story.outcomes.values()), story.n_read, story.confirmed_after_s, picture)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.demo_story import ASE_QUESTIONS, PLATE_QUESTIONS, Question
+from deploy.demo_story import ASE_QUESTIONS, FUSED_QUESTIONS, PLATE_QUESTIONS, Question
 from pipeline.field_members import FieldMembers
 from pipeline.training import TrainSettings
+from schemas.alert import Cause
 from schemas.errors import InputError
 
 SCRATCH_FROM_UNIT = 90
+WEAR_FROM_UNIT = 90
 DEFECT_RATE = 0.03
 N_GOOD_PARTS = 80
+N_LABELLED = 600
 _AHEAD = 971_000
 """The ASE-like parts learnt from lie far ahead of those inspected."""
 
@@ -24,7 +27,8 @@ _AHEAD = 971_000
 class DemoProduct:
     """One product of the demo: how it is learnt, sent and told.
 
-    `opening`: said when the line runs; `camera`: options of `sightline camera`; `has_alert`: whether one must come.
+    `opening`: said when the line runs; `camera`: options of `sightline camera`; `alert_cause`: of the
+    alert that must come.
     """
 
     name: str
@@ -32,7 +36,7 @@ class DemoProduct:
     camera: tuple[str, ...]
     train: Callable[[Path], None]
     questions: tuple[Question, ...]
-    has_alert: bool
+    alert_cause: Cause
 
 
 def train_plate(bundle_path: Path) -> None:
@@ -62,6 +66,22 @@ def train_ase(bundle_path: Path) -> None:
         _train(PRODUCT, Path(folder), TrainSettings(motion="none"), simulated_layout(line), bundle_path)
 
 
+def train_fused(bundle_path: Path) -> None:
+    """The same, taught besides from N_LABELLED labelled parts to judge picture and parameters at once.
+
+    Raises: MissingExtra without torch or XGBoost.
+    """
+    from pipeline.ase_folder import write_ase_folder
+    from pipeline.ase_line import AseLine
+    from pipeline.fusion_bundling import check_extras, teach_fusion
+
+    check_extras()
+    train_ase(bundle_path)
+    with tempfile.TemporaryDirectory(prefix="sightline-ase-") as folder:
+        labels = write_ase_folder(Path(folder), AseLine(), N_LABELLED)
+        teach_fusion(bundle_path, labels, progress=lambda what, done, total: None)
+
+
 def demo_product(name: str) -> DemoProduct:
     """The product called `name`. Raises: InputError naming the ones there are."""
     products = _products()
@@ -77,17 +97,24 @@ def _products() -> Mapping[str, DemoProduct]:
         ("--simulate", "plate", "--defect-rate", str(DEFECT_RATE), "--scratch-from", str(SCRATCH_FROM_UNIT)),
         train_plate,
         PLATE_QUESTIONS,
-        has_alert=True,
+        alert_cause=Cause.PRODUCT,
     )
     ase = DemoProduct(
         "ase",
-        "the machine prints what it measured beside every part, and it is read",
-        ("--simulate", "ase"),
+        f"the machine prints what it measured beside every part; from part {WEAR_FROM_UNIT} on it wears",
+        ("--simulate", "ase", "--defect-rate", str(DEFECT_RATE), "--wear-from", str(WEAR_FROM_UNIT)),
         train_ase,
         ASE_QUESTIONS,
-        has_alert=False,
+        alert_cause=Cause.PROCESS,
     )
-    return {"ase": ase, "plate": plate}
+    fused = replace(
+        ase,
+        name="fused",
+        opening=f"picture and printed parameters make one verdict; from part {WEAR_FROM_UNIT} on the machine wears",
+        train=train_fused,
+        questions=FUSED_QUESTIONS,
+    )
+    return {each.name: each for each in (ase, fused, plate)}
 
 
 def _train(product: str, folder: Path, settings: TrainSettings, fields: FieldMembers | None, out: Path) -> None:

@@ -45,6 +45,10 @@ ASE_QUESTIONS: tuple[Question, ...] = (
         " ORDER BY min(ordinal)",
     ),
     (
+        "What drifts, since which part?",
+        "SELECT state, rule, first_sequence, text FROM sightline.v_systematic",
+    ),
+    (
         "Which parts had the least bond force, and what became of them?",
         "SELECT unit_id, value_number AS bond_force, outcome, round(score::numeric, 2) AS score"
         " FROM sightline.field_reading JOIN sightline.verdict USING (verdict_id) WHERE name = 'Bond Force'"
@@ -52,13 +56,25 @@ ASE_QUESTIONS: tuple[Question, ...] = (
     ),
 )
 
+FUSED_QUESTIONS: tuple[Question, ...] = (
+    *ASE_QUESTIONS[:1],
+    (
+        "How far were picture and parameters trusted, and what did the fusing cost?",
+        "SELECT outcome, count(*) AS n, round(avg(gate_image)::numeric, 2) AS picture,"
+        " round(avg(gate_fields)::numeric, 2) AS parameters, round(avg(fuse_ms)::numeric, 2) AS fuse_ms"
+        " FROM sightline.verdict GROUP BY outcome ORDER BY n DESC",
+    ),
+    *ASE_QUESTIONS[1:],
+)
+
 
 @dataclass(slots=True)
 class Story:
-    """Counts, and the first alert confirmed about the product; `began_at_s` is when the camera started."""
+    """Counts, and the first alert of `cause` confirmed; `began_at_s` is when the camera started."""
 
     out: Highlights
     began_at_s: float
+    cause: Cause
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     alert: Alert | None = None
     confirmed_after_s: float | None = None
@@ -83,6 +99,7 @@ class Story:
             + f"  {took_ms:5.1f} ms"
             + (f"  defects at {where}" if where else "")
             + (f"  {len(known)} of {len(verdict.fields)} fields" if verdict.fields else "")
+            + (f", picture trusted {verdict.gate.image:.2f}" if verdict.timing_ms.fuse is not None else "")
             + "".join(
                 f", {each.name} {each.value:g} {each.unit}" for each in known[:1] if isinstance(each.value, float)
             )
@@ -90,16 +107,14 @@ class Story:
 
     def tell_alert(self, alert: Alert, now_s: float) -> None:
         """A box for each change of state."""
-        if alert.cause is Cause.PRODUCT and alert.state is AlertState.CONFIRMED and self.confirmed_after_s is None:
+        if alert.cause is self.cause and alert.state is AlertState.CONFIRMED and self.confirmed_after_s is None:
             self.alert = alert
             self.confirmed_after_s = now_s - self.began_at_s
         style = "bold red" if alert.state is AlertState.CONFIRMED else "bold yellow"
         title = f"ALERT {alert.state.value} · {alert.cause.value} · {now_s - self.began_at_s:.1f} s after the start"
         self.out.event(Panel(alert.text, title=title, border_style=style))
 
-    def summarise(
-        self, postgres_url: str, picture: str | None, questions: Sequence[Question], *, has_alert: bool
-    ) -> None:
+    def summarise(self, postgres_url: str, picture: str | None, questions: Sequence[Question]) -> None:
         """Frames, yield, fields, the alert, and questions with their answers from the database."""
         n_frames = sum(self.outcomes.values())
         inspected = n_frames - self.outcomes[Outcome.UNINSPECTED]
@@ -115,8 +130,7 @@ class Story:
                 f"{self.n_read} of {self.n_fields} printed parameters are known ({share:.1%}); the rest are abstained"
             )
         if self.alert is None or self.confirmed_after_s is None:
-            if has_alert:
-                out.event("[bold red]no alert was confirmed")
+            out.event("[bold red]no alert was confirmed")
         else:
             out.event(f"alert confirmed {self.confirmed_after_s:.1f} s after the start: {self.alert.text}")
         if picture:

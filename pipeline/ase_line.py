@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from pipeline.ase_dots import draw_dots
 from pipeline.ase_panel import DOTS_PX, Panel, PanelStyle
-from pipeline.ase_parameters import PARAMETERS, UNITS_PER_LOT, draw_values
+from pipeline.ase_parameters import PARAMETERS, UNITS_PER_LOT, draw_values, worn
 
 PRODUCT = "ase"
 BLOCK, N_DEFECTIVE = 971, 384
 HIDDEN, MIMICS = 0.05, 0.03
 """Share of defective parts that show nothing, and of good parts that look defective."""
-SEEN_IN = (0.20, 0.15, 0.65)
+SEEN_IN = (0.22, 0.18, 0.60)
 """Shares of defects seen in the dots alone, in the parameters alone, in both.
 
 The paper's networks find 65 to 79 % of the defects by the picture alone, so that most must show there; most show in
 both, for one physical cause spoils dots and moves numbers.
 """
-SEVERITIES = (0.55, 1.3)
+SEVERITIES = (0.8, 1.4)
 """How badly a part looks that looks defective; evenly between these."""
-DOTS_SEVERITY, PARAMETERS_SEVERITY = 1.0, 4.2
+DOTS_SEVERITY, PARAMETERS_SEVERITY = 1.0, 3.6
 """What that means for dots, and in standard deviations for the parameters.
 
 Chosen so that one modality alone does as the paper's: a picture branch's F1 lies between its 0.71 (AlexNet) and 0.80
@@ -99,6 +99,7 @@ class AseLine:
     """
 
     product = PRODUCT
+    defect_rate = N_DEFECTIVE / BLOCK
 
     def __init__(
         self, seed: int = 7, *, style: PanelStyle | None = None, hidden: float = HIDDEN, mimics: float = MIMICS
@@ -113,8 +114,8 @@ class AseLine:
         """What no classifier can exceed on a whole block, on average: the error-rate floor's complement."""
         return 1 - (self.hidden * N_DEFECTIVE + self.mimics * (BLOCK - N_DEFECTIVE)) / BLOCK
 
-    def sample(self, index: int) -> AseSample:
-        """Part number `index` (from 0)."""
+    def sample(self, index: int, wear_spreads: float = 0.0) -> AseSample:
+        """Part number `index` (from 0), bonded by a machine so worn (see `pipeline.ase_parameters.worn`)."""
         if index < 0:
             raise ValueError(f"part {index} does not exist; they are numbered from 0")
         kind, shown, looks, severity = self._draw_kind(index)
@@ -125,6 +126,7 @@ class AseLine:
             self._rng(lot, _LOT_STREAM),
             PARAMETERS_SEVERITY * severity if in_values else 0.0,
         )
+        values = worn(values, wear_spreads) if wear_spreads else values
         dots = draw_dots(self._rng(index, _DOT_STREAM), DOTS_SEVERITY * severity if in_dots else 0.0)
         unit_id, lot_id = f"AS{self.seed:03d}-{index:06d}", f"A{self.seed:03d}-{lot:04d}"
         picture = self.panel.draw(values, f"DB-07  {lot_id}  {unit_id}")
@@ -143,7 +145,7 @@ class AseLine:
         return np.random.default_rng([self.seed, index, stream])
 
     def _draw_kind(self, index: int) -> tuple[AseKind, bool, AseKind, float]:
-        """Its kind, whether it shows as what it is, what it looks like, and how badly (about 0.4 to 1.3)."""
+        """Its kind, whether it shows as what it is, what it looks like, and how badly (SEVERITIES)."""
         block, place = divmod(index, BLOCK)
         defective = self._rng(block, _BLOCK_STREAM).permutation(BLOCK)[place] < N_DEFECTIVE
         rng = self._rng(index, _KIND_STREAM)

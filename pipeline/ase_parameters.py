@@ -57,6 +57,7 @@ PARAMETERS = (
 )
 """What the machine prints, in order. US Power = US Current x US Voltage; Height Min <= Avg <= Max."""
 
+WEARS = "Bond Force"
 _FAULTS = ("weak_bond", "tilted", "starved", "uncoupled", "displaced")
 _MOVES: Mapping[str, Mapping[str, float]] = {
     "weak_bond": {
@@ -106,6 +107,13 @@ def draw_values(rng: np.random.Generator, lot_rng: np.random.Generator, severity
     return MappingProxyType(
         {each.name: round(float(np.clip(values[each.name], each.low, each.high)), each.decimals) for each in PARAMETERS}
     )
+
+
+def worn(values: Mapping[str, float], spreads: float) -> Mapping[str, float]:
+    """`values` of a machine whose transducer wears: its bond force is so many standard deviations lower."""
+    spec = next(each for each in PARAMETERS if each.name == WEARS)
+    lower = max(values[WEARS] - spreads * spec.spread, spec.low)
+    return MappingProxyType({**values, WEARS: round(lower, spec.decimals)})
 
 
 def _spoil(z: dict[str, float], fault: str, severity: float, rng: np.random.Generator) -> float:

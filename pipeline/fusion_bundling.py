@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipeline.labelled_parts import LabelledParts, load_labelled
 from pipeline.oanet_training import Fusion, train_fusion
 from pipeline.preparation import Preparation
 from pipeline.process_signals import PICTURE, Usual, learn_usual, usual_member
-from schemas.errors import InputError, SetupError
+from schemas.errors import InputError, MissingExtra, SetupError
 
 SIDE_PX = 112
 _HELD_SHARE = 0.2
@@ -56,6 +57,13 @@ class FusionSummary(BaseModel):
             f"(F1 {self.f1:.3f}), {self.false_calls_per_1000:.0f} of 1000 good ones stopped{warning}"
             f"\nsha256 {self.sha256}"
         )
+
+
+def check_extras() -> None:
+    """Raises: MissingExtra unless what teaching needs is installed."""
+    for module, extra in (("torch", "train"), ("xgboost", "boost")):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra(module, extra, "teaching a bundle to fuse")
 
 
 def teach_fusion(

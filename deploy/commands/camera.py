@@ -47,11 +47,16 @@ def camera(
     encode: Annotated[str, typer.Option(help="Video frames as png (lossless) or jpeg (quality 95).")] = "png",
     seed: Annotated[int, typer.Option(min=0, help="Simulated line: the same seed makes the same units.")] = 7,
     size_px: Annotated[int, typer.Option(min=64, max=4096, help="Simulated line: side of its pictures.")] = 256,
-    defect_rate: Annotated[float, typer.Option(min=0, max=1, help="Simulated line: share of faulty units.")] = 0.004,
+    defect_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Simulated line: share of faulty units; else the line's own.")
+    ] = None,
     scratch_from: Annotated[
         int | None, typer.Option(min=0, help="Simulated line: from this unit on the fixture scratches parts.")
     ] = None,
     scratch_rate: Annotated[float, typer.Option(min=0.001, max=1, help="Simulated line: share it scratches.")] = 1.0,
+    wear_from: Annotated[
+        int | None, typer.Option(min=0, help="Simulated ase line: from this unit on its machine wears.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Publish frames to Kafka: acks=all, idempotent, in order; spooled to disk while the broker is away.
@@ -73,7 +78,7 @@ def camera(
     from deploy.camera_setup import MEGABYTE, CameraDelivery, open_publisher
 
     who = _identity(source, product, lot, identity)
-    simulated = SimulatorSettings(seed, size_px, defect_rate, scratch_from, scratch_rate)
+    simulated = SimulatorSettings(seed, size_px, defect_rate, scratch_from, scratch_rate, wear_from)
     frames = _source(folder, video, simulate, loop=loop, encode=encode, simulated=simulated)
     settings = settings_of(kafka=kafka, state=state)
     delivery = CameraDelivery(spool_mb * MEGABYTE, linger_ms, claims, waits=fps is None)

@@ -13,7 +13,11 @@ import typer
 def demo(
     seconds: Annotated[float, typer.Option(min=5, help="How long the simulated line runs.")] = 40,
     product: Annotated[
-        str, typer.Option(help="plate: a fixture scratches parts. ase: a machine prints parameters beside each part.")
+        str,
+        typer.Option(
+            help="plate: a fixture scratches parts. ase: a machine prints parameters beside each part, and wears. "
+            "fused: the same, picture and parameters in one verdict (extras train and boost, minutes of training)."
+        ),
     ] = "plate",
     state: Annotated[Path | None, typer.Option(help="Folder of the demo's services, evidence and logs.")] = None,
     svg: Annotated[
@@ -24,8 +28,8 @@ def demo(
 
     Starts a real Kafka and a real Postgres of its own, trains a recipe from rendered good parts, activates it, and
     lets a camera send plates. Ends with a summary, the alert's median-gradient picture and SQL to try.
-    With --product ase the machine prints sixteen parameters into every picture, and each is read.
-    Exit: 0 an alert was confirmed (ase: parameters were read), 1 none was, 2 the set-up is wrong.
+    With --product ase the machine prints sixteen parameters into every picture, each is read, and one drifts.
+    Exit: 0 an alert was confirmed, 1 none was, 2 the set-up is wrong.
     """
     from rich.console import Console
 
@@ -48,5 +52,5 @@ def demo(
         out.save_svg(svg, "sightline demo")
         if result.picture is not None:
             (svg.parent / "alert.png").write_bytes(result.picture.read_bytes())
-    shown = result.confirmed_after_s is not None if made.has_alert else result.n_read > 0
+    shown = result.confirmed_after_s is not None
     raise typer.Exit(0 if shown else 1)

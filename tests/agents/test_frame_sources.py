@@ -18,6 +18,7 @@ from agents.frame_sources import (
     content_type_of,
     simulator,
 )
+from pipeline.ase_line import AseLine
 from schemas.errors import InputError
 
 
@@ -133,3 +134,21 @@ def test_the_simulated_machine_that_prints_parameters_sends_jpeg_with_units_and_
         ("AS005-000001", "A005-0000"),
     ]
     assert all(shot.picture.startswith(b"\xff\xd8") for shot in shots)
+
+
+def test_the_printing_machines_line_has_as_many_defective_parts_as_wanted() -> None:
+    line = AseLine(5)
+    shots = list(itertools.islice(simulator("ase", SimulatorSettings(seed=5, defect_rate=0.1)), 150))
+    defective = [line.sample(int((shot.unit_id or "").split("-")[1])).defective for shot in shots]
+    assert 5 <= sum(defective) <= 27
+    with pytest.raises(InputError, match=r"from 0 to 0\.395"):
+        simulator("ase", SimulatorSettings(defect_rate=0.9))
+
+
+def test_a_machine_that_wears_bonds_with_less_and_less_force() -> None:
+    worn = list(itertools.islice(simulator("ase", SimulatorSettings(seed=5, wear_from=2)), 60))
+    sound = list(itertools.islice(simulator("ase", SimulatorSettings(seed=5)), 60))
+    assert [shot.picture for shot in worn[:2]] == [shot.picture for shot in sound[:2]]
+    assert worn[-1].picture != sound[-1].picture
+    force = [AseLine(5).sample(59, wear).fields["Bond Force"].value for wear in (0.0, 4.0)]
+    assert force[0] - force[1] == pytest.approx(4 * 1.6, abs=0.11)
