@@ -119,13 +119,14 @@ def _ours(fusion: Fusion, test: NDArray[np.int64], values: NDArray[np.float64], 
         "alignment": scores(found.aligned, truth),
         "refinement": scores(found.fused, truth),
     }
-    for name, gated in (("ungated", False), ("gate", True)):
-        voices, gates = fusion.voices(test, values, version, gated=gated)
+    gated, gates = fusion.voices(test, values, version)
+    fixed = replace(gated, image_weight=np.full(len(test), 0.5))
+    for name, voices in (("ungated", fixed), ("gate", gated)):
         probability, threshold = fusion.rule.probability(voices), fusion.rule.threshold
         rows[name] = scores(probability, truth, threshold) | {
             "f1_at_half": scores(probability, truth)["f1"],
             "calibration_error": calibration_error(probability, truth),
             "aurc": aurc(probability, truth, threshold),
-            "image_weight": float(np.mean([gate.image for gate in gates])),
         }
+    rows["gate"]["image_weight"] = float(np.mean([gate.image for gate in gates]))
     return rows
