@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from engines.backbone_student import load_student
 from engines.oanet import Oanet
 from engines.oanet_branches import BRANCHES, image_branch
 from engines.oanet_graph import TOLERANCE, OanetSession, backend_difference, oanet_graph
@@ -95,6 +96,22 @@ def test_components_are_of_variance_one_and_directions_that_died_give_nothing() 
     assert np.allclose(found[:, :3].std(0), 1, atol=1e-4)
     assert np.allclose(found[:, 3:], 0)
     assert np.allclose(found.mean(0), 0, atol=1e-4)
+
+
+def test_learning_on_with_more_parts_forgets_nothing() -> None:
+    given = lessons()
+    trainer = OanetTrainer(given, replace(QUICK, more_epochs=5))
+    trainer.train(np.arange(80))
+    trainer.learn_on(np.arange(120))
+    found = trainer.predict(TEST, given.fields[0, TEST])
+    assert np.mean((found.fused > 0.5) == given.defective[TEST]) > 0.9
+
+
+def test_the_students_stages_lie_at_strides_of_4_8_and_16_px() -> None:
+    levels = image_branch("student").spec.levels
+    assert [level.stride_px for level in levels] == [4, 8, 16]
+    shapes = load_student().weights
+    assert all(level.channels == shapes[f"{level.name}.weight"].shape[0] for level in levels)
 
 
 def test_an_unknown_branch_and_weights_without_use_are_refused(tmp_path: pytest.TempPathFactory) -> None:
