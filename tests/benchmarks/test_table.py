@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.table import Pictures, judge_peer
 from benchmarks.table_peers import Padim, PatchCore, Peer, Stages, farthest_points
+from benchmarks.table_report import table
 from benchmarks.table_rto import KEPT, write_rto
 from engines.backbone_resnet import load_resnet18
 from pipeline.plate import SimulatedLine, encode_png
@@ -80,3 +81,15 @@ def test_the_greedy_choice_takes_corners_before_what_lies_between() -> None:
     points = np.array([[0, 0], [1, 1], [10, 0], [9, 1], [0, 10], [10, 10]], np.float32)
     assert sorted(farthest_points(points, 4, first=0).tolist()) == [0, 2, 4, 5]
     assert sorted(farthest_points(points, 6, first=3).tolist()) == list(range(6))
+
+
+def test_the_printed_table_keeps_a_set_together_and_marks_its_best() -> None:
+    rows = {
+        "mvtec_screw/ours student/aligned": {"image_auroc": 0.98, "pixel_auroc": 0.995, "pixel_ap": 0.3},
+        "circuit_board/PaDiM/aligned": {"image_auroc": 0.8, "pixel_auroc": None},
+        "mvtec_screw/PaDiM/aligned": {"image_auroc": 0.97, "pixel_auroc": 0.994, "pixel_ap": 0.4},
+    }
+    lines = table({"figures": {"rows": rows}}).splitlines()[2:]
+    assert lines[0] == "| mvtec_screw | ours, student int8 | aligned | **0.980** | **0.995** | 0.300 | - |"
+    assert lines[1] == "| mvtec_screw | PaDiM | aligned | 0.970 | 0.994 | **0.400** | - |"
+    assert lines[2].startswith("| circuit_board | PaDiM | aligned | **0.800** | - |")
