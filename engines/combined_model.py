@@ -1,6 +1,6 @@
 """Both localisers in one: how far a place is from good parts, and how much a generated defect would look like it.
 
-A place scores ``d * sqrt(m) / scale``: d what the feature model (engines/feature_model.py) gives it, m the half cosine
+A place scores ``d * sqrt(m + 0.001)``: d what the feature model (engines/feature_model.py) gives it, m the half cosine
 distance of the mapping network (engines/mapping_model.py). The first knows good parts closely and no defect; the
 second knows what defects do to features. What both find odd stands out. One ONNX graph, one backbone, one projection.
 """
@@ -17,6 +17,9 @@ from engines.features import CompactFeatures, add_place_features
 from engines.mapping_model import MappingModel
 from engines.onnx_graph import GraphBuilder
 from engines.scoring_model import Float, add_chosen, build_scores
+
+_FLOOR = np.float32(1e-3)
+"""Keeps the root's slope finite, so that what backends round differently stays small."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +41,7 @@ class CombinedModel:
     def judge(self, projected: CompactFeatures) -> tuple[Float, Float]:
         """(N, h, w) scores of projected features (N, d, h, w), and the (N,) level of each frame."""
         grids, levels = self.distance.judge(projected)
-        return grids * np.sqrt(np.maximum(self.mapping.score(projected), 0)), levels
+        return grids * np.sqrt(np.maximum(self.mapping.score(projected), 0) + _FLOOR), levels
 
     def score(self, projected: CompactFeatures) -> Float:
         """(N, h, w) scores of projected features; the numpy twin of the exported graph."""
@@ -49,6 +52,7 @@ class CombinedModel:
         graph, both = GraphBuilder(), self.distance
         z = add_place_features(graph, backbone, "picture", size_px, self.projection)
         z = add_chosen(graph, z, both.places, both.grid[0] * both.grid[1])
-        mapped = graph.add("Sqrt", [graph.add("Relu", [self.mapping.add_scores(graph, z)])])
+        mapped = graph.add("Relu", [self.mapping.add_scores(graph, z)])
+        mapped = graph.add("Sqrt", [graph.add("Add", [mapped, graph.constant(np.array(_FLOOR, np.float32))])])
         flat = graph.add("Mul", [self.distance.add_scores(graph, z), mapped])
         return build_scores(graph, flat, both.places, both.grid, size_px)
