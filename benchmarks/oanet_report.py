@@ -1,7 +1,9 @@
-"""OANet's figures as the tables of docs/oanet.md."""
+"""OANet's figures as the tables of docs/oanet.md: sightline bench oanet --json | python -m benchmarks.oanet_report."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,3 +75,7 @@ def _voices(voices: Mapping[str, Mapping[str, float]], absent: Sequence[str]) ->
 def _cell(row: Mapping[str, float], figure: str) -> str:
     spread = row.get(f"{figure}_sd")
     return f"{100 * row[figure]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
+
+
+if __name__ == "__main__":
+    print(tables(json.load(sys.stdin)["figures"]))
