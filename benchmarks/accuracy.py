@@ -7,19 +7,18 @@ from the mean good picture (benchmarks/accuracy_naive.py), learnt in the same ru
 
 from __future__ import annotations
 
-import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.accuracy_boards import INPUT_PX, N_VARIATIONS, judge_boards
-from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet18_weights, train_case
+from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet18_weights, train_case, training_s
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import judge_naively
 from benchmarks.accuracy_robust import contamination, false_calls, sharpening
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.rows import defined, image_auroc
+from benchmarks.work_folder import work_folder
 from pipeline.evaluation import Evaluation
 
 HEADLINE = Case("mvtec_screw")
@@ -38,8 +37,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
         cases += [Case(each.data, "resnet18", each.motion, each.input_px) for each in CASES if each != CASES[0]]
     rows: dict[str, Json] = {}
     naive: dict[str, Json] = {}
-    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
-        folder = Path(made)
+    with work_folder() as folder:
         for case in cases:
             rows[case.name] = _row(case, folder)
         for data in dict.fromkeys(case.data for case in CASES):
@@ -63,9 +61,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
 
 
 def _row(case: Case, folder: Path) -> Json:
-    start = time.monotonic()
     bundle = train_case(case, folder, say)
-    trained = time.monotonic()
     found = judge_case(case, bundle, folder)
     say(f"{case.name}: image AUROC {found.image_auroc}, pixel AUROC {found.pixel_auroc}")
     return _figures(found) | {
@@ -76,7 +72,7 @@ def _row(case: Case, folder: Path) -> Json:
         "input_px": case.input_px,
         "n_train": bundle.manifest.training.n_good,
         "bundle_bytes": sum(len(member) for member in bundle.members.values()),
-        "train_s": round(trained - start, 1),
+        "train_s": training_s(case, folder),
     }
 
 

@@ -50,7 +50,7 @@ def judge_boards(n_boards: int, folder: Path, say: Callable[[str], None], seed: 
     n_stopped = n_templates_stopped = n_defects = n_found = 0
     for number, (golden, tested, boxes) in enumerate(template_pairs(n_boards), 1):
         say(f"deeppcb: board {number} of {n_boards}")
-        bundle = train_board(golden, folder / f"{golden.stem}.bundle", seed=seed)
+        bundle = train_board(golden, folder / f"{golden.stem}-student.bundle", seed=seed)
         inspector = Inspector(bundle, backend="onnxruntime")
         rules = RecipeRules.of_manifest(inspector.bundle.manifest)
         template, board = inspect_files(inspector, [golden, tested], rules, lambda what, done, total: None)
@@ -87,7 +87,9 @@ def pixel_figures(
 def train_board(
     golden: Path, out: Path, backbone: str = "student", weights: Path | None = None, seed: int = 0
 ) -> Bundle:
-    """The bundle of one golden template and its variations, written to `out`."""
+    """The bundle of one golden template and its variations, written to `out`; one that is there is taken as it is."""
+    if out.is_file():
+        return Bundle.open(out)
     train_bundle(
         golden.stem,
         [golden],

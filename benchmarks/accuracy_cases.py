@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,10 +72,15 @@ def resnet18_weights() -> Path | None:
 def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int = 0, bad: Sequence[Path] = ()) -> Bundle:
     """The bundle of `case`, learnt from its train/good under `folder`; `bad` defective parts sharpen its thresholds.
 
+    One that is there already is taken as it is (see benchmarks/work_folder.py).
+
     Raises: InputError without pictures.
     """
     data = lay_out(case.data, folder)
-    out = folder / f"{case.name.replace('/', '-').replace(' ', '-')}.bundle"
+    out = _bundle_path(case, folder, seed, bad)
+    if out.is_file():
+        return Bundle.open(out)
+    start = time.monotonic()
     train_bundle(
         case.data,
         picture_paths(data / "train" / "good"),
@@ -92,7 +99,18 @@ def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int =
         out=out,
         progress=_headings(case.name, say),
     )
+    out.with_suffix(".seconds").write_text(f"{time.monotonic() - start:.1f}")
     return Bundle.open(out)
+
+
+def training_s(case: Case, folder: Path) -> float:
+    """How long the training of `case` under `folder` took."""
+    return float(_bundle_path(case, folder).with_suffix(".seconds").read_text())
+
+
+def _bundle_path(case: Case, folder: Path, seed: int = 0, bad: Sequence[Path] = ()) -> Path:
+    knows = f"-{hashlib.sha256(repr(sorted(map(str, bad))).encode()).hexdigest()[:8]}" if bad else ""
+    return folder / f"{case.name.replace('/', '-').replace(' ', '-')}-{case.input_px}-{seed}{knows}.bundle"
 
 
 def judge_case(case: Case, bundle: Bundle, folder: Path) -> Evaluation:

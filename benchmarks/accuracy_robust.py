@@ -114,6 +114,7 @@ def contamination(folder: Path, say: Callable[[str], None]) -> dict[str, float]:
     for name, extra in ((CLEAN, []), (CONTAMINATED, chosen)):
         say(f"{name}: {len(good)} good and {len(extra)} defective parts to learn from")
         target = folder / name
+        shutil.rmtree(target, ignore_errors=True)
         (target / "train" / "good").mkdir(parents=True)
         shutil.copytree(source / "test", target / "test")
         shutil.copytree(source / "ground_truth", target / "ground_truth")

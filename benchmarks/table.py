@@ -10,7 +10,6 @@ alignment, and the better peer with alignment in front. Needs ResNet-18's weight
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from benchmarks.rows import defined, image_auroc
 from benchmarks.table_boards import judge_boards_beside
 from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
 from benchmarks.table_rto import write_rto
+from benchmarks.work_folder import work_folder
 from engines.backbone_resnet import load_resnet18
 from engines.bundle import Bundle
 from pipeline.evaluation import GOOD, find_pictures, read_mask, score_map_in_frame
@@ -48,9 +48,9 @@ def run(frames: int = len(_SETS)) -> BenchResult:
     if weights is None:
         raise InputError("the peers need ResNet-18's weights: set SIGHTLINE_WEIGHTS to the .npz")
     rows: dict[str, Json] = {}
-    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
-        folder = Path(made)
-        write_rto(lay_out("mvtec_screw", folder), folder / RTO)
+    with work_folder() as folder:
+        if not (folder / RTO).exists():
+            write_rto(lay_out("mvtec_screw", folder), folder / RTO)
         for name in _SETS[:frames]:
             rows |= _judge_set(name, folder, weights)
         if frames >= len(_SETS):
