@@ -17,7 +17,7 @@ from pipeline.bundling import train_bundle
 from pipeline.evaluation import Evaluation, evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
-from pipeline.train_settings import Motion, Precision, TrainSettings
+from pipeline.train_settings import Localiser, Motion, Precision, TrainSettings
 
 _WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
 _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,6 +28,7 @@ class Case:
     """One row of the table: picture set, backbone, motion that alignment takes out, longest side in pixels.
 
     `precision` of the backbone; `power` of the frame's own level (see engines/feature_model.py), 0: judged without it.
+    `localiser`: as `train --localiser`.
     """
 
     data: str
@@ -36,13 +37,15 @@ class Case:
     input_px: int = 256
     precision: Precision = "int8"
     power: float = 0.5
+    localiser: Localiser = "distance"
 
     @property
     def name(self) -> str:
         """Unique among rows; what is unusual about it comes last."""
         usual = f"{self.data}/{self.backbone}/{self.motion}"
         precision = "" if self.precision == "int8" else f"/{self.precision}"
-        return usual + precision + ("" if self.power == 0.5 else f"/power {self.power:g}")
+        localiser = "" if self.localiser == "distance" else f"/{self.localiser}"
+        return usual + precision + ("" if self.power == 0.5 else f"/power {self.power:g}") + localiser
 
 
 CASES = (
@@ -59,6 +62,9 @@ ABLATION = (
     Case("mvtec_screw", precision="f32"),
     Case("mvtec_screw", power=0.0),
     Case("magnetic_tile", motion="none", power=0.0),
+    Case("mvtec_screw", localiser="both"),
+    Case("magnetic_tile", motion="none", localiser="both"),
+    Case("dagm_class4", motion="none", localiser="both"),
 )
 
 
@@ -92,6 +98,7 @@ def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int =
             motion=case.motion,
             input_px=case.input_px,
             precision=case.precision,
+            localiser=case.localiser,
             seed=seed,
             fit=FitSettings(power=case.power),
         ),
