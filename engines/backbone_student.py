@@ -1,4 +1,4 @@
-"""Our own small backbone: plain 3x3 convolutions to strides 8 and 16, distilled from ResNet-18's mixed features.
+"""Our own small backbone: a narrow residual net to strides 8 and 16, distilled from ResNet-18's stages 1 to 3.
 
 Its weights are ours (engines/distil.py makes them from procedural pictures) and ship as student.npz in half precision.
 """
@@ -12,51 +12,62 @@ import numpy as np
 from engines.backbone import Backbone, BackboneSpec, Conv, Level, check_weights
 from schemas.errors import SetupError
 
-FINE_CHANNELS = 64
-"""Channels of the level at stride 8: principal components of ResNet-18's stages 1 and 2."""
+STAGE_CHANNELS = (32, 48)
+"""Of the level at stride 8: codes of ResNet-18's stage 1 (brought to stride 8) and of its stage 2."""
+FINE_CHANNELS = sum(STAGE_CHANNELS)
 COARSE_CHANNELS = 48
-"""Channels of the level at stride 16: principal components of stage 3."""
+"""Of the level at stride 16: codes of stage 3."""
+STEM_CHANNELS, CHANNELS_4, CHANNELS_8, CHANNELS_16 = 32, 48, 80, 128
+INNER_8, INNER_16 = (80, 64), (96, 96)
+"""Channels within the two blocks of a stage."""
 STUDENT_WEIGHTS = Path(__file__).with_name("student.npz")
 
 
 def student_spec() -> BackboneSpec:
-    """0.4 million weights, 0.26 billion multiply-adds at 256x256."""
+    """0.65 million weights, 0.46 billion multiply-adds at 256x256."""
     layers = (
         Conv("stem", "input", "stem", 3, 2),
         Conv("down4", "stem", "down4", 3, 2),
         Conv("stage4", "down4", "stage4", 3, residual="down4"),
-        Conv("down8", "stage4", "down8", 3, 2),
-        Conv("inner8", "down8", "inner8", 3),
-        Conv("stage8", "inner8", "stage8", 3, residual="down8"),
+        *_stage("stage8", "stage4"),
         Conv("fine", "stage8", "fine", 1, relu=False),
-        Conv("down16", "stage8", "down16", 3, 2),
-        Conv("inner16a", "down16", "inner16a", 3),
-        Conv("stage16a", "inner16a", "stage16a", 3, residual="down16"),
-        Conv("inner16b", "stage16a", "inner16b", 3),
-        Conv("stage16b", "inner16b", "stage16b", 3, residual="stage16a"),
-        Conv("coarse", "stage16b", "coarse", 1, relu=False),
+        *_stage("stage16", "stage8"),
+        Conv("coarse", "stage16", "coarse", 1, relu=False),
     )
-    levels = (Level("stage4", 32, 4), Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16))
-    return BackboneSpec("student", layers, levels)
+    return BackboneSpec("student", layers, (Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16)))
+
+
+def _stage(name: str, source: str) -> tuple[Conv, ...]:
+    """Two residual blocks, the first of stride 2; the last one's output is `name`."""
+    first = f"{name}a"
+    return (
+        Conv(f"{first}.shortcut", source, f"{first}.shortcut", 1, 2, relu=False),
+        Conv(f"{first}.inner", source, f"{first}.inner", 3, 2),
+        Conv(first, f"{first}.inner", first, 3, residual=f"{first}.shortcut"),
+        Conv(f"{name}.inner", first, f"{name}.inner", 3),
+        Conv(name, f"{name}.inner", name, 3, residual=first),
+    )
 
 
 def student_shapes() -> dict[str, tuple[int, int, int, int]]:
     """Weight name -> (out, in, kernel, kernel)."""
-    return {
-        "stem": (24, 3, 3, 3),
-        "down4": (32, 24, 3, 3),
-        "stage4": (32, 32, 3, 3),
-        "down8": (64, 32, 3, 3),
-        "inner8": (64, 64, 3, 3),
-        "stage8": (64, 64, 3, 3),
-        "fine": (FINE_CHANNELS, 64, 1, 1),
-        "down16": (80, 64, 3, 3),
-        "inner16a": (80, 80, 3, 3),
-        "stage16a": (80, 80, 3, 3),
-        "inner16b": (80, 80, 3, 3),
-        "stage16b": (80, 80, 3, 3),
-        "coarse": (COARSE_CHANNELS, 80, 1, 1),
+    shapes = {
+        "stem": (STEM_CHANNELS, 3, 3, 3),
+        "down4": (CHANNELS_4, STEM_CHANNELS, 3, 3),
+        "stage4": (CHANNELS_4, CHANNELS_4, 3, 3),
+        "fine": (FINE_CHANNELS, CHANNELS_8, 1, 1),
+        "coarse": (COARSE_CHANNELS, CHANNELS_16, 1, 1),
     }
+    for name, before, wide, inner in (
+        ("stage8", CHANNELS_4, CHANNELS_8, INNER_8),
+        ("stage16", CHANNELS_8, CHANNELS_16, INNER_16),
+    ):
+        shapes[f"{name}a.shortcut"] = (wide, before, 1, 1)
+        shapes[f"{name}a.inner"] = (inner[0], before, 3, 3)
+        shapes[f"{name}a"] = (wide, inner[0], 3, 3)
+        shapes[f"{name}.inner"] = (inner[1], wide, 3, 3)
+        shapes[name] = (wide, inner[1], 3, 3)
+    return shapes
 
 
 def load_student(weights: Path | None = None) -> Backbone:

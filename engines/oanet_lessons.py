@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.distil import forward
+from engines.backbone_torch import forward
 from engines.mask_learning import mask_pictures
 from engines.oanet_branches import Branch
 from schemas.errors import MissingExtra

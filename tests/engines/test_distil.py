@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,33 @@ def test_the_student_learns_to_explain_its_teacher(tmp_path: Path, capsys: pytes
     from engines.distil import DistilSettings, distil
 
     out = tmp_path / "student.npz"
-    distil(DistilSettings(random_resnet(tmp_path / "teacher.npz"), (), 16, 0.02, 0, None, out))
-    assert out.stat().st_size < 1_000_000
+    distil(DistilSettings(random_resnet(tmp_path / "teacher.npz"), (), 16, 0.02, 0, None, out, stem_steps=2))
+    assert out.stat().st_size < 4_000_000
     assert load_student(out).spec.channels == load_student().spec.channels
+
+
+def test_convolutions_are_solved_from_what_they_see_and_what_they_shall_say() -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra 'train' (torch)")
+    from engines.distil_start import solve
+
+    torch.manual_seed(0)
+    wide, narrow = torch.randn(40, 4, 12, 12), torch.randn(40, 3, 12, 12)
+    kernel, beside, bias = torch.randn(5, 4, 3, 3), torch.randn(5, 3, 1, 1), torch.randn(5)
+    conv = torch.nn.functional.conv2d
+    goal = conv(wide, kernel, bias, 2, 1) + conv(narrow, beside, None, 2)
+    weights: dict[str, Any] = {}
+    solve(weights, ["main", "side"], [(wide, 3, 2), (narrow, 1, 2)], goal)
+    for name, expected in (("main.weight", kernel), ("side.weight", beside), ("main.bias", bias)):
+        np.testing.assert_allclose(weights[name].numpy(), expected.numpy(), atol=1e-2)
+    assert not weights["side.bias"].any()
+
+
+def test_the_channels_kept_leave_out_what_others_say_already() -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra 'train' (torch)")
+    from engines.distil_start import kept_channels
+
+    torch.manual_seed(0)
+    own = torch.randn(8, 3, 16, 16) * torch.tensor([3.0, 2.0, 1.0]).view(1, 3, 1, 1)
+    copies = torch.cat([own[:, :2] * 0.9, own, torch.zeros(8, 1, 16, 16)], 1)
+    kept = kept_channels(copies, 3)
+    assert len({(0, 1, 0, 1, 2)[channel] for channel in kept}) == 3
