@@ -35,10 +35,22 @@ _FIRST = ("accuracy", "recall", "f1", "auroc")
 def tables(figures: Mapping[str, Any]) -> str:
     """Markdown: Table 1 and Table 2 of every branch, then intra-bagging. Args: figures: the benchmark's."""
     lines: list[str] = []
-    for branch, scenes in figures["branches"].items():
-        lines += ["", f"{branch}, repeats: {figures['repeats'][branch]}, {figures['side_px'][branch]} px", ""]
-        lines += [*_clean(scenes["clean"]), "", *_lost(scenes, figures["table_2"][branch])]
+    for name, scenes in figures["branches"].items():
+        n, side_px = figures["repeats"][name], figures["side_px"][name]
+        lines += [branch_tables(name, n, side_px, scenes, figures["table_2"][name])]
     return "\n".join([*lines, "", *_voices(figures["voices"], figures["voices_absent"])])
+
+
+def branch_tables(
+    name: str,
+    n_repeats: int,
+    side_px: int,
+    scenes: Mapping[str, Mapping[str, Mapping[str, float]]],
+    kept: Mapping[str, Mapping[str, float]],
+) -> str:
+    """Both tables of one branch. Args: scenes: scene -> method -> figures. kept: the rows of its Table 2."""
+    head = f"{name}, repeats: {n_repeats}, {side_px} px"
+    return "\n".join(["", head, "", *_clean(scenes["clean"]), "", *_lost(scenes, kept)])
 
 
 def _clean(methods: Mapping[str, Mapping[str, float]]) -> list[str]:
