@@ -37,8 +37,8 @@ def bench(
     """Run a benchmark and print ours, its baseline from the same run, the ratio, and this machine.
 
     Machines are noisy: quote medians and ratios, with the machine's flags. Needs a checkout of the repository.
-    The longest is oanet, which trains four networks, up to five times each: about 20 minutes on two idle cores, in proportion
-    less with fewer --frames than its 971 parts; python -m benchmarks.oanet --help takes repeats, too.
+    The longest is oanet, which trains four networks, up to five times each: about 20 minutes on two idle cores, less
+    with fewer --frames than its 971 parts; python -m benchmarks.oanet --help takes repeats, too.
     """
     from schemas.errors import InputError
 
