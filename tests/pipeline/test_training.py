@@ -135,17 +135,27 @@ def test_calibration_on_other_good_parts_sets_the_thresholds_and_nothing_else(
         recalibrate(bundle, picture_paths(good), [], 5.0, n_threads=1, seed=0, progress=quiet)
 
 
+def faded_faults(folder: Path) -> list[Path]:
+    """Twenty plates whose faults show at four tenths of their strength: not all are stopped at any rate."""
+    folder.mkdir()
+    good, faulty = (SimulatedLine(size_px=SIZE_PX, defect_rate=rate) for rate in (0.0, 1.0))
+    for index in range(500, 520):
+        mixed = 0.6 * good.unit(index).picture + 0.4 * faulty.unit(index).picture
+        (folder / f"{index}.png").write_bytes(encode_png(np.asarray(np.rint(mixed), np.uint8)))
+    return picture_paths(folder)
+
+
 def test_calibration_with_defective_parts_stops_more_of_them(
-    trained: tuple[Path, TrainingSummary], labelled: Path, tmp_path: Path
+    trained: tuple[Path, TrainingSummary], tmp_path: Path
 ) -> None:
-    bundle, bad = Bundle.open(trained[0]), picture_paths(labelled / "test" / "fault")
-    others = write_good_parts(tmp_path, 30, first_unit=2_000_000, size_px=SIZE_PX)
+    bundle, bad = Bundle.open(trained[0]), faded_faults(tmp_path / "bad")
+    others = write_good_parts(tmp_path / "good", 30, first_unit=2_000_000, size_px=SIZE_PX)
     _, careful = recalibrate(bundle, others, [], 5.0, n_threads=1, seed=0, progress=quiet)
     made, found = recalibrate(bundle, others, bad, 5.0, n_threads=1, seed=0, progress=quiet)
     assert found.review < careful.review
     assert found.expected_per_1000 <= 5.0
     assert (made.manifest.calibration.n_bad, found.n_bad) == (20, 20)
-    assert 12 <= found.n_bad_caught <= 20
+    assert 8 <= found.n_bad_caught < 20
     with pytest.raises(InputError, match="both as good and as defective"):
         recalibrate(bundle, others, others[:1], 5.0, n_threads=1, seed=0, progress=quiet)
 
