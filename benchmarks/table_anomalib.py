@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from benchmarks.progress import say
 from benchmarks.result import Json
 from benchmarks.rows import defined
 from benchmarks.table import Pictures, judge_peer
+from benchmarks.work_folder import work_folder
 from engines.backbone import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.preparation import Preparation
 from schemas.errors import InputError, MissingExtra
@@ -188,10 +188,10 @@ def run(names: Sequence[str], train_s: float) -> dict[str, Json]:
     if weights is None:
         raise InputError("the peers need ResNet-18's weights: set SIGHTLINE_WEIGHTS to the .npz")
     rows: dict[str, Json] = {}
-    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
+    with work_folder() as folder:
         for case, label in ((Case("mvtec_screw"), "aligned"), (Case("mvtec_screw", motion="none"), "as sent")):
-            preparation = Preparation.of_bundle(train_case(case, Path(made), lambda text: None))
-            pictures = Pictures.of(lay_out(case.data, Path(made)), preparation)
+            preparation = Preparation.of_bundle(train_case(case, folder, lambda text: None))
+            pictures = Pictures.of(lay_out(case.data, folder), preparation)
             for name in names:
                 start = time.monotonic()
                 peer = Anomalib(name, weights, preparation.input_size_px, train_s)
