@@ -36,13 +36,13 @@ def expose(
     order = rng.permutation(len(aligned))
     found: list[Exposure] = []
     for done in range(settings.exposures):
-        progress("generated defects", done, settings.exposures)
+        progress("defects to learn from", done, settings.exposures)
         index = int(order[done % len(order)])
         picture = np.ascontiguousarray(aligned[index].tensor.transpose(1, 2, 0))
         spoilt, changed = generate_defects(rng, picture, scored[index], settings.defects)
         features = extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None])[0]
         found.append(_places(rng, features, changed, cells[index], index))
-    progress("generated defects", settings.exposures, settings.exposures)
+    progress("defects to learn from", settings.exposures, settings.exposures)
     return Exposure(
         np.concatenate([each.features for each in found]),
         np.concatenate([each.places for each in found]),
