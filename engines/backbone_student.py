@@ -1,6 +1,7 @@
 """Our own small backbone: a narrow residual net to strides 8 and 16, distilled from ResNet-18's stages 1 to 3.
 
-Its weights are ours (engines/distil.py makes them from procedural pictures) and ship as student.npz in half precision.
+Its weights are ours (engines/distil.py makes them; where from, and licences, in student.txt) and ship as student.npz in
+half precision.
 """
 
 from __future__ import annotations
