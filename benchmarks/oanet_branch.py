@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -60,6 +61,7 @@ def run_branch(name: str, parts: Parts, n_repeats: int) -> list[Repeat]:
                 say=lambda text, seed=seed: say(f"{name}, repeat {seed + 1} of {n_repeats}: {text}"),  # type: ignore[misc]
             )
         )
+        gc.collect()  # optimisers and networks point at one another
         rows = found[-1].scenes["clean"]
         told = (f"{method} {rows[method]['f1']:.3f}" for method in ("cnn_alone", "alignment", "refinement", "gate"))
         say(f"{name}, repeat {seed + 1} of {n_repeats}: F1 {'  '.join(told)}")

@@ -73,7 +73,6 @@ class OanetTrainer:
     settings: OanetSettings
     tensors: dict[str, Any] = field(default_factory=dict)
     backbone: LearntBackbone | None = None
-    _told: list[torch.Tensor] = field(default_factory=list)
 
     def train(self, train: NDArray[np.int64], progress: Progress | None = None) -> None:
         """Both branches, then principal components and the head behind them."""
@@ -172,7 +171,6 @@ class OanetTrainer:
             value.requires_grad_(not name.startswith(("usual", "fields.", "refine", "place")))
         if not kept:
             self.backbone = LearntBackbone(spec, self.settings.seed)
-        self._told = [self._tell(k) for k in range(N_STAGES)] if kept else []
 
     def _places(self, train: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What good parts show at each place of each stage, and one over how much that varies."""
@@ -189,15 +187,6 @@ class OanetTrainer:
             arrays[f"place{k}.scale"] = (1 / np.maximum(spread, 0.02 * spread.mean() + 1e-6)).astype(np.float32)
         return arrays
 
-    def _tell(self, k: int) -> torch.Tensor:
-        import torch
-
-        maps = self.lessons.maps[k]
-        told = torch.empty_like(maps)
-        for begin in range(0, len(maps), _PART):
-            told[begin : begin + _PART] = told_by_place(self.tensors, k, maps[begin : begin + _PART])
-        return told
-
     def _image(
         self, parts: NDArray[np.int64], version: NDArray[np.int64] | int, learning: bool = False
     ) -> list[torch.Tensor]:
@@ -207,7 +196,8 @@ class OanetTrainer:
             pictures = torch.from_numpy(self.lessons.images_uint8(parts, version))
             return image_stages(self.tensors, self.backbone.maps(pictures))
         at = torch.from_numpy(np.asarray(parts * N_VERSIONS + version))
-        return image_stages(self.tensors, [told[at] for told in self._told], learning)
+        told = [told_by_place(self.tensors, k, level[at]) for k, level in enumerate(self.lessons.maps)]
+        return image_stages(self.tensors, told, learning)
 
     def _plain(self, image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
         """(N,) log odds from the last stages, or all, as they are: what fuses before refinement."""
