@@ -5,7 +5,7 @@ draws places at random. F_C is, at each place, the mean of good parts' features 
 or one mean over all places (a vector). The loss of a place is half its cosine distance to its centre; where a
 generated defect shows, it is what that falls short of `margin`.
 Source: 004 §2.2, §2.3: eq. 3 to 5. The paper leaves N_M's layers open; it trains whole pictures for 300 epochs with a
-margin of 0.1. Here places with defects, which are few, are drawn more often, and the loss is flat after 800 steps.
+margin of 0.1. Here places with defects, which are few, are drawn more often, and 800 steps are made.
 """
 
 from __future__ import annotations
