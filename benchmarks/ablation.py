@@ -30,9 +30,10 @@ from engines.backbone_resnet import load_resnet18
 from engines.feature_fit import FitSettings
 from engines.mapping_fit import Exposure, MappingSettings
 from engines.scoring_model import Float
+from pipeline.rig import Rig
 from pipeline.shrinkage import CANDIDATES
 from pipeline.train_settings import TrainSettings
-from pipeline.training import LEAST_LEVEL_SHARE, Rig
+from pipeline.training import LEAST_LEVEL_SHARE
 from schemas.errors import InputError
 
 PAPER_MARGIN = 0.1

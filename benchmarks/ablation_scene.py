@@ -19,8 +19,8 @@ from pipeline.evaluation import GOOD, find_pictures, read_mask, score_map_in_fra
 from pipeline.good_parts import load_good_parts, picture_paths, read_picture
 from pipeline.placing import align_all, learn_alignment, part_pixels
 from pipeline.preparation import Preparation, Prepared
+from pipeline.rig import Rig
 from pipeline.train_settings import TrainSettings
-from pipeline.training import Rig
 
 Bool = NDArray[np.bool_]
 

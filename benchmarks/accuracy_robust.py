@@ -19,8 +19,8 @@ from pipeline.folder_inspection import inspect_files
 from pipeline.good_parts import picture_paths, read_picture
 from pipeline.inspection import Inspector, RecipeRules
 from pipeline.preparation import Preparation
+from pipeline.rig import Rig
 from pipeline.train_settings import TrainSettings
-from pipeline.training import Rig
 from schemas.verdict import Outcome
 
 _LEARN_SHARE = 0.75

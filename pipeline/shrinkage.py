@@ -33,7 +33,7 @@ _JUDGED_SIDE_PX = 256
 
 
 class Scoring(Protocol):
-    """How grids become score maps (see pipeline.training.Rig)."""
+    """How grids become score maps (see pipeline.rig.Rig)."""
 
     def scored(self, valid: Bool | None) -> Bool | None:
         """(H, W) pixels that may be scored; None: all."""

@@ -9,9 +9,9 @@ from engines.backbone_student import load_student
 from engines.feature_fit import FitSettings
 from engines.features import FeatureExtractor
 from pipeline.preparation import Prepared
+from pipeline.rig import Rig
 from pipeline.shrinkage import CANDIDATES, choose_shrinkage
 from pipeline.train_settings import TrainSettings
-from pipeline.training import Rig
 
 SIZE_PX = (64, 64)
 
