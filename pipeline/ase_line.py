@@ -35,7 +35,8 @@ DOTS_SEVERITY, PARAMETERS_SEVERITY = 1.0, 3.6
 """What that means for dots, and in standard deviations for the parameters.
 
 Chosen so that one modality alone does as the paper's: a picture branch's F1 lies between its 0.71 (AlexNet) and 0.80
-(ResNet-18), and XGBoost on the fields, of which it has no figure, about in the middle. Fused verdicts had no say in it.
+(ResNet-18), and XGBoost on the fields, of which it has no figure, about in the middle (docs/oanet.md says how
+blind that choice was).
 """
 JPEG_QUALITY = 90
 _KIND_STREAM, _VALUE_STREAM, _DOT_STREAM, _LOT_STREAM, _BLOCK_STREAM = range(5)
