@@ -10,7 +10,7 @@ from engines.feature_fit import FitSettings
 from engines.features import FeatureExtractor
 from pipeline.preparation import Prepared
 from pipeline.rig import Rig
-from pipeline.shrinkage import CANDIDATES, choose_shrinkage
+from pipeline.shrinkage import CANDIDATES, best_of, choose_shrinkage
 from pipeline.train_settings import TrainSettings
 
 SIZE_PX = (64, 64)
@@ -65,3 +65,14 @@ def test_choosing_says_how_far_it_is() -> None:
     )
     assert found in CANDIDATES
     assert set(said) == {"generated defects"}
+
+
+def test_of_candidates_that_do_as_well_the_one_that_believes_a_place_least_is_taken() -> None:
+    rng = np.random.default_rng(0)
+    level = rng.random(120)
+    rows = np.stack([level - 0.1, level, level + 0.001 * rng.normal(0, 1, 120), level - 0.05])
+    assert best_of(rows) == 2
+    rows[1] += 0.02 + 0.01 * rng.random(120)
+    assert best_of(rows) == 1
+    rows[:, 5] = np.nan
+    assert best_of(rows) == 1
