@@ -50,7 +50,9 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.topics = settings, Topics(settings.topic_prefix)
         self.simulated, self.resized = Line(), Line(size_px=96, grid=24)
-        self._golden = {name: Golden(each.baseline(), each.picture(10_000)) for name, each in self._by_bundle().items()}
+        self._golden = {
+            name: Golden(each.baseline(), each.picture(10_000), {}) for name, each in self._by_bundle().items()
+        }
         self.outlet = Outlet(aiokafka_options(settings), Progress())
         self.sessions: list[Session] = []
 
