@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from benchmarks.accuracy_cases import resnet18_weights
 from benchmarks.accuracy_data import lay_out
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
-from benchmarks.rows import defined
+from benchmarks.rows import defined, figure_of
 from benchmarks.table_rto import write_rto
 from engines.backbone import Backbone
 from engines.backbone_resnet import load_resnet18
@@ -52,7 +52,7 @@ def run(frames: int | None = None) -> BenchResult:
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
         data = write_rto(lay_out("mvtec_screw", Path(made)), Path(made) / "mvtec_screw_rto")
         rows: dict[str, Json] = dict(ablate(data, load_resnet18(weights), settings, frames))
-    ours, baseline = (_pixel_auroc(rows, name) for name in (IMM_DGM, NEITHER))
+    ours, baseline = (figure_of(rows, name, "pixel_auroc") for name in (IMM_DGM, NEITHER))
     figures: dict[str, Json] = {"unit": "pixel AUROC on mvtec_screw RTO", "rows": rows}
     return BenchResult("ablation", ours, baseline, ours / baseline, figures, machine())
 
@@ -139,11 +139,3 @@ class Bench:
         row = defined(asdict(figures)) | {"seconds": round(time.monotonic() - start, 1)}
         say(f"{name}: {row}")
         return name, row
-
-
-def _pixel_auroc(rows: Mapping[str, Json], name: str) -> float:
-    row = rows[name]
-    value = row["pixel_auroc"] if isinstance(row, Mapping) else None
-    if not isinstance(value, float):
-        raise TypeError(f"{name} has no pixel AUROC: {row}")
-    return value

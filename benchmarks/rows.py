@@ -15,8 +15,13 @@ def defined(figures: Mapping[str, float]) -> dict[str, Json]:
 
 def image_auroc(rows: Mapping[str, Json], name: str) -> float:
     """That of row `name`. Raises: TypeError when it has none."""
+    return figure_of(rows, name, "image_auroc")
+
+
+def figure_of(rows: Mapping[str, Json], name: str, figure: str) -> float:
+    """`figure` of row `name`. Raises: TypeError when it has none."""
     row = rows[name]
-    value = row["image_auroc"] if isinstance(row, Mapping) else None
+    value = row[figure] if isinstance(row, Mapping) else None
     if not isinstance(value, float):
-        raise TypeError(f"{name} has no image AUROC: {row}")
+        raise TypeError(f"{name} has no {figure}: {row}")
     return value
