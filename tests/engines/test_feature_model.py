@@ -10,15 +10,7 @@ from engines.backbone_student import load_student
 from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.feature_model import FeatureModel
 from engines.features import FeatureExtractor, grid_size
-
-
-def pictures(n: int, width: int, height: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Noisy views of one scene, (n, 3, height, width)."""
-    rng = np.random.default_rng(seed)
-    scene = (
-        np.random.default_rng(42).integers(40, 200, (1, 3, height // 8 + 1, width // 8 + 1)).repeat(8, 2).repeat(8, 3)
-    )
-    return np.clip(scene[:, :, :height, :width] + rng.normal(0, 6, (n, 3, height, width)), 0, 255).astype(np.uint8)
+from tests.engines.exported import exported_grids, pictures
 
 
 @pytest.mark.parametrize("size_px", [(64, 64), (72, 40), (96, 88)])
@@ -39,13 +31,7 @@ def test_the_exported_graph_scores_as_the_model_does(size_px: tuple[int, int], m
     projected = FeatureExtractor(backbone, size_px, projection=projection).features(good)
     np.testing.assert_allclose(projected, np.einsum("dc,nchw->ndhw", projection, plain), atol=2e-3)
     model = fit_model(projection, projected, cells, settings, seed=0).scaled(2.0)
-    session = onnxruntime.InferenceSession(model.export(backbone, size_px), providers=["CPUExecutionProvider"])
-    odd = pictures(3, *size_px, seed=1)
-    odd[2, :, -20:, 10:30] = 255
-    grids = session.run(None, {"picture": odd})[0]
-    assert grids.shape == (3, 1, *grid)
-    expected = model.score(FeatureExtractor(backbone, size_px, projection=projection).features(odd))
-    np.testing.assert_allclose(grids[:, 0], expected, atol=2e-3 * expected.max())
+    grids = exported_grids(model, backbone, size_px)
     assert grids[2].max() > 1.5 * grids[:2].max()
     if masked:
         assert not grids[:, :, : grid[0] // 2].any()

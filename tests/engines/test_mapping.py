@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from engines.backbone_student import load_student
@@ -14,7 +13,7 @@ from engines.mapping_fit import Exposure, MappingSettings, fit_mapping
 from engines.mapping_model import Dense, MappingModel
 from engines.mapping_training import Lesson, TwoLayers, descend, loss_and_gradients
 from engines.scoring_model import ScoringModel
-from tests.engines.test_feature_model import pictures
+from tests.engines.exported import exported_grids, pictures
 
 QUICK = MappingSettings(hidden=32, mapped=16, steps=120, batch=256, rate=1e-2)
 
@@ -101,13 +100,7 @@ def test_the_exported_graph_scores_as_the_trained_network_does(
     if localiser == "both":
         model = CombinedModel(fit_model(projection, projected, cells, FitSettings(centres=3), seed=0), mapping)
     model = model.scaled(0.02, 0.1)
-    session = onnxruntime.InferenceSession(model.export(backbone, size_px), providers=["CPUExecutionProvider"])
-    odd = pictures(3, *size_px, seed=1)
-    odd[2, :, -20:, 10:30] = 255
-    grids = session.run(None, {"picture": odd})[0]
-    assert grids.shape == (3, 1, *grid)
-    expected = model.score(FeatureExtractor(backbone, size_px, projection=projection).features(odd))
-    np.testing.assert_allclose(grids[:, 0], expected, atol=2e-3 * expected.max())
+    grids = exported_grids(model, backbone, size_px)
     if masked:
         assert not grids[:, :, : grid[0] // 2].any()
 

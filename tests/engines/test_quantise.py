@@ -14,7 +14,7 @@ from engines.features import FeatureExtractor
 from engines.quantise import Range, add_rounded_kernel, add_rounding
 from schemas.errors import SetupError
 from tests.engines.backends.small_model import small_bundle
-from tests.engines.test_feature_model import pictures
+from tests.engines.exported import pictures
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-1.0, 2.0), (-4.0, 0.0), (0.0, 0.0)])
