@@ -13,6 +13,8 @@ from schemas.verdict import Box, Thresholds
 MANIFEST_FORMAT = "sightline.bundle.v1"
 SizePx = tuple[int, int]
 """(width, height) in pixels."""
+Reduction = Literal[1, 2, 4]
+"""Pixels as sent, a side, that one decoded pixel stands for."""
 
 
 class _Record(BaseModel):
@@ -102,6 +104,9 @@ class Manifest(_Record):
     frame_size_px: SizePx = Field(description="width, height frames must have; any other is uninspected(wrong_size)")
     colour: Literal["grey", "rgb"] = "grey"
     significant_bits: int = Field(default=16, ge=8, le=16, description="of a 16-bit frame: 8-bit = v >> (bits - 8)")
+    decode_reduction: Reduction = Field(
+        default=1, description="frames are decoded at this fraction of their size; all coordinates stay as sent"
+    )
     align: AlignSettings | None = Field(default=None, description="None: frames are only resized to the input size")
     score: ScoreSettings = ScoreSettings()
 
@@ -135,4 +140,11 @@ class Manifest(_Record):
         for name, (width, height) in (("input_size_px", self.input_size_px), ("frame_size_px", self.frame_size_px)):
             if not (16 <= width <= 16384 and 16 <= height <= 16384):
                 raise ValueError(f"{name} {width}x{height} is outside 16 to 16384 px a side")
+        if any(side % self.decode_reduction for side in self.frame_size_px):
+            frame = "{}x{}".format(*self.frame_size_px)
+            raise ValueError(f"frame_size_px {frame} cannot be divided by decode_reduction {self.decode_reduction}")
+        if self.decode_reduction > 1 and "layout.toml" in self.members:
+            raise ValueError(
+                f"decode_reduction {self.decode_reduction} and layout.toml: printed fields are read at full size"
+            )
         return self

@@ -31,6 +31,7 @@ from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apar
 from pipeline.inspection import Inspector, RecipeRules
 from pipeline.process_signals import Usual, learn_usual, usual_member
 from pipeline.provenance import manifest_of
+from pipeline.reduction import choose_reduction
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
 from pipeline.training import Progress, TrainedModel, TrainSettings, sharpened, train_model
@@ -114,7 +115,9 @@ def train_bundle(
             golden part is enough. fields: where machine parameters are printed; only the part is scored then.
     Raises: InputError when the pictures cannot be used; SetupError when weights or a backend cannot.
     """
-    pictures = load_good_parts(good, colour, least=1 if variations else LEAST_GOOD)
+    least = 1 if variations else LEAST_GOOD
+    reduction = choose_reduction(settings.decode_reduction, good[0], settings.input_px, fields is not None)
+    pictures = load_good_parts(good, colour, least=least, reduction=reduction)
     check_apart(good, bad)
     usual: Usual = {}
     if fields is not None:

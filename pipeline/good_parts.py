@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.manifest import Reduction
 from pipeline.decode import DecodeRules, Picture, decode
-from pipeline.picture_header import MalformedPictureError, content_type_of
+from pipeline.picture_header import MalformedPictureError, content_type_of, read_header
 from schemas.errors import InputError, PoisonFrame
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -25,13 +26,18 @@ ColourChoice = Literal["auto", "grey", "rgb"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureSet:
-    """Pictures of one size with their names; `sha256` over the sorted digests of the files."""
+    """Pictures of one size, `size_px` as sent, with their names; `sha256` over the sorted digests of the files."""
 
     names: tuple[str, ...]
     pictures: tuple[Picture, ...]
     colour: Literal["grey", "rgb"]
     size_px: tuple[int, int]
     sha256: str
+
+    @property
+    def reduction(self) -> Reduction:
+        """At which fraction of their size the pictures were decoded."""
+        return self.pictures[0].reduction
 
 
 def picture_paths(folder: Path) -> list[Path]:
@@ -83,24 +89,38 @@ def read_picture(path: Path, rules: DecodeRules) -> tuple[Picture, str]:
         raise InputError(f"{path} is not a picture that can be used: {exc}; repair or remove it") from exc
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) that the picture at `path` claims. Raises: InputError naming file and fault."""
+    try:
+        header = read_header(path.read_bytes())
+    except (MalformedPictureError, OSError) as exc:
+        raise InputError(f"{path} is not a picture that can be used: {exc}; repair or remove it") from exc
+    return header.width_px, header.height_px
+
+
 def pictures_sha256(paths: Sequence[Path]) -> str:
     """sha256 over the sorted digests of the files: the same for the same pictures, whatever their names."""
     return _joint_digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
 
 
 def load_good_parts(
-    paths: Sequence[Path], colour: ColourChoice = "auto", significant_bits: int = 16, least: int = LEAST_GOOD
+    paths: Sequence[Path],
+    colour: ColourChoice = "auto",
+    significant_bits: int = 16,
+    least: int = LEAST_GOOD,
+    reduction: Reduction = 1,
 ) -> PictureSet:
     """Every picture, decoded and checked.
 
     Args: colour: `auto` keeps colour when any picture has some. least: the fewest different pictures that will do.
+        reduction: decoded at this fraction of their size.
     Raises: InputError for an unreadable picture, unequal sizes, too few pictures or too few different ones.
     """
     if len(paths) < least:
         raise InputError(
             f"{len(paths)} good pictures are too few to learn from; give at least {least}, better 50 or more"
         )
-    rules = DecodeRules(colour != "grey", significant_bits)
+    rules = DecodeRules(colour != "grey", significant_bits, reduction=reduction)
     loaded = [read_picture(path, rules) for path in paths]
     pictures, digests = [picture for picture, _ in loaded], [digest for _, digest in loaded]
     _check_sizes(paths, pictures)
@@ -116,7 +136,7 @@ def load_good_parts(
         )
     in_colour = colour == "rgb" or (colour == "auto" and any(_has_colour(picture.colour) for picture in pictures))
     if not in_colour:
-        pictures = [Picture(picture.grey, None) for picture in pictures]
+        pictures = [replace(picture, colour=None) for picture in pictures]
     return PictureSet(
         tuple(path.name for path in paths),
         tuple(pictures),

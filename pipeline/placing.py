@@ -55,7 +55,7 @@ def learn_alignment(
     picture = good.pictures[chosen.index]
     if picture.colour is None:
         return chosen.grey, align, matcher
-    whole = resize_transform(size, good.size_px)
+    whole = resize_transform(size, picture.decoded_px)
     return np.asarray(warp_to_template(picture.colour, whole, size), np.uint8), align, matcher
 
 

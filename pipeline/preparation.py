@@ -1,7 +1,8 @@
 """From a decoded frame to what the model sees: align, one warp, three channels.
 
 One way for all: training, calibration, evaluation, `inspect` and the line prepare their pictures here, so
-the model is judged on what it was taught on.
+the model is judged on what it was taught on. Frames may be decoded at a reduced scale; what comes out here, and all
+that follows, is in pixels of the frame as sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from engines.align import Aligner
 from engines.align_settings import AlignSettings
 from engines.bundle import MATCHER, Bundle
-from engines.geometry import Transform, resize_transform, warp_to_template
+from engines.geometry import Transform, compose, invert, pose, resize_transform, warp_to_template
+from engines.manifest import Reduction
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, Picture
 from pipeline.frame_edge import fill_outside
 from schemas.verdict import Alignment, AlignmentStatus
@@ -69,17 +71,18 @@ class Preparation:
         significant_bits: int = 16,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         matcher: bytes | None = None,
+        reduction: Reduction = 1,
     ) -> Preparation:
         """Precompute everything the template decides; `template` of `colour` ``rgb`` is (H, W, 3).
 
-        Args: matcher: the matching network (ONNX), where the alignment starts from it.
+        Args: matcher: the matching network (ONNX), where the alignment starts from it. reduction: of decoding.
         """
         wanted = 3 if colour == "rgb" else 2
         if template.ndim != wanted:
             raise ValueError(f"template has shape {template.shape}; colour {colour!r} needs {wanted} dimensions")
         grey = np.asarray(cv2.cvtColor(template, cv2.COLOR_RGB2GRAY), np.uint8) if wanted == 3 else template
         aligner = None if align is None else Aligner.build(np.ascontiguousarray(grey), align, matcher)
-        return cls(template, colour, DecodeRules(colour == "rgb", significant_bits, max_pixels), aligner)
+        return cls(template, colour, DecodeRules(colour == "rgb", significant_bits, max_pixels, reduction), aligner)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, max_pixels: int = DEFAULT_MAX_PIXELS) -> Preparation:
@@ -89,7 +92,8 @@ class Preparation:
         if manifest.colour == "rgb" and template.ndim == 2:
             template = np.repeat(template[:, :, None], 3, axis=2)
         bits, matcher = manifest.significant_bits, bundle.members.get(MATCHER)
-        return cls.build(template, manifest.colour, manifest.align, bits, max_pixels, matcher)
+        reduction = manifest.decode_reduction
+        return cls.build(template, manifest.colour, manifest.align, bits, max_pixels, matcher, reduction)
 
     @property
     def input_size_px(self) -> tuple[int, int]:
@@ -97,23 +101,29 @@ class Preparation:
         return self.template.shape[1], self.template.shape[0]
 
     def align(self, picture: Picture) -> Placed:
-        """Where the part lies. A refusal is the status `misaligned`; never raises on a bad picture."""
+        """Where the part lies, in pixels as sent. A refusal is `misaligned`; never raises on a bad picture."""
         if self.aligner is None:
             return Placed(Alignment(), resize_transform(self.input_size_px, picture.size_px), "")
         found = self.aligner.align(picture.grey)
+        dx_px, dy_px, transform = found.dx_px, found.dy_px, found.transform
+        if picture.reduction > 1:
+            transform = compose(picture.to_sent, transform)
+            moved = pose(transform, self.input_size_px, picture.size_px)
+            dx_px, dy_px = moved.dx_px, moved.dy_px
         published = Alignment(
             status=found.status,
-            dx_px=found.dx_px,
-            dy_px=found.dy_px,
+            dx_px=dx_px,
+            dy_px=dy_px,
             angle_deg=found.angle_deg,
             residual=found.residual,
         )
-        return Placed(published, found.transform, found.detail)
+        return Placed(published, transform, found.detail)
 
     def warp(self, picture: Picture, transform: Transform) -> Prepared:
-        """Resample the whole frame onto the template, once."""
+        """Resample the whole frame onto the template, once; `transform` takes template px to frame px as sent."""
         source = picture.colour if picture.colour is not None else picture.grey
-        pixels = np.ascontiguousarray(warp_to_template(source, transform, self.input_size_px), np.uint8)
+        to_source = transform if picture.reduction == 1 else compose(invert(picture.to_sent), transform)
+        pixels = np.ascontiguousarray(warp_to_template(source, to_source, self.input_size_px), np.uint8)
         valid = fill_outside(pixels, self.template, transform, picture.size_px)
         if pixels.ndim == 2:
             return Prepared(np.broadcast_to(pixels, (3, *pixels.shape)), pixels, valid, transform)

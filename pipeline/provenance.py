@@ -34,6 +34,7 @@ def manifest_of(
         input_size_px=(width, height),
         frame_size_px=good.size_px,
         colour=good.colour,
+        decode_reduction=good.reduction,
         align=trained.align,
         score=trained.score,
         thresholds=fit.thresholds,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from engines.feature_fit import FitSettings
+from engines.manifest import Reduction
 from engines.mapping_fit import MappingSettings
 from schemas.verdict import Box
 
@@ -14,6 +15,8 @@ Motion = Literal["none", "rigid", "similarity", "affine"]
 Precision = Literal["f32", "int8"]
 Localiser = Literal["distance", "alm", "both"]
 """What scores a place: the feature model, the mapping network, or the product of both (engines/*_model.py)."""
+
+DecodeReduction = Literal["auto"] | Reduction
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class TrainSettings:
     false_calls_per_1000: float = 5.0
     seed: int = 0
     n_threads: int = 1
+    decode_reduction: DecodeReduction = "auto"
+    """Frames are decoded at this fraction of their size; `auto`: see pipeline/reduction.py."""
     align_image: Literal["grey", "edges"] = "grey"
     """What is brought into register: grey levels, or outlines."""
     align_start: Literal["search", "network"] = "search"

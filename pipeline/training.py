@@ -77,7 +77,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     """
     template, align, matcher = learn_alignment(good, settings, progress)
     network = None if matcher is None else matcher.onnx
-    preparation = Preparation.build(template, good.colour, align, matcher=network)
+    preparation = Preparation.build(template, good.colour, align, matcher=network, reduction=good.reduction)
     names, aligned, refused = align_all(good, preparation, progress)
     foreground = part_pixels(preparation, settings.part_px, good.size_px)
     if settings.precision == "int8":

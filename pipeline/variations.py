@@ -41,11 +41,12 @@ def with_variations(good: PictureSet, n_each: int, seed: int) -> PictureSet:
 
 def _vary(picture: Picture, rng: np.random.Generator) -> Picture:
     height, width = picture.grey.shape
+    scale = 1 / picture.reduction  # the camera's own pixels are what shifts, blurs and noise are stated in
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG), 1.0)
-    turn[0, 2] += rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX)
-    turn[1, 2] += rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX)
-    blur_px, gain = float(rng.uniform(0.0, MAX_BLUR_PX)), float(1 + rng.uniform(-MAX_GAIN, MAX_GAIN))
-    noise = rng.normal(0, rng.uniform(0, MAX_NOISE_GREY), (height, width, 1)).astype(np.float32)
+    turn[0, 2] += scale * rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX)
+    turn[1, 2] += scale * rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX)
+    blur_px, gain = scale * float(rng.uniform(0.0, MAX_BLUR_PX)), float(1 + rng.uniform(-MAX_GAIN, MAX_GAIN))
+    noise = rng.normal(0, scale * rng.uniform(0, MAX_NOISE_GREY), (height, width, 1)).astype(np.float32)
 
     def again(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         flags = cv2.INTER_LINEAR
@@ -55,4 +56,5 @@ def _vary(picture: Picture, rng: np.random.Generator) -> Picture:
         noisy = moved * gain + (noise if moved.ndim == 3 else noise[:, :, 0])
         return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
 
-    return Picture(again(picture.grey), None if picture.colour is None else again(picture.colour))
+    colour = None if picture.colour is None else again(picture.colour)
+    return replace(picture, grey=again(picture.grey), colour=colour)

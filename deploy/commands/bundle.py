@@ -47,7 +47,8 @@ def _description(bundle: Bundle, has_foreground: bool) -> list[str]:
         f"product     {manifest.product}, made {manifest.created_at:%Y-%m-%d %H:%M} UTC by version {manifest.version}",
         "frames      {}x{} px, {}, inspected at {}x{} px".format(
             *manifest.frame_size_px, manifest.colour, *manifest.input_size_px
-        ),
+        )
+        + (f", decoded at 1/{manifest.decode_reduction} of their size" if manifest.decode_reduction > 1 else ""),
         f"alignment   {manifest.align.motion if manifest.align else 'none'}"
         + (f", residual up to {manifest.align.residual_limit:.3f}" if manifest.align else ""),
         f"foreground  {'its own mask' if has_foreground else 'everything is scored'}",

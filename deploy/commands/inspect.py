@@ -186,6 +186,8 @@ def _write_overlay(
     path: Path, frame: Frame, inspector: Inspector, rules: RecipeRules, answer: Inspection | Refusal
 ) -> None:
     """Draw the verdict on the frame as sent; nothing for a picture that was refused."""
+    from dataclasses import replace
+
     import cv2
 
     from pipeline.decode import decode
@@ -195,7 +197,7 @@ def _write_overlay(
     if isinstance(answer, Refusal):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    grey = decode(frame.picture, frame.content_type, inspector.decode_rules).grey
+    grey = decode(frame.picture, frame.content_type, replace(inspector.decode_rules, reduction=1)).grey
     score = "" if answer.score is None else f" {answer.score:.3f} (review {rules.thresholds.review:.3f})"
     picture = draw_verdict(
         grey,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -53,6 +53,23 @@ class LocaliserName(StrEnum):
     DISTANCE = "distance"
     ALM = "alm"
     BOTH = "both"
+
+
+class ReductionName(StrEnum):
+    """At which fraction of their size frames are decoded."""
+
+    AUTO = "auto"
+    NONE = "1"
+    HALF = "2"
+    QUARTER = "4"
+
+
+_REDUCTIONS: dict[ReductionName, Literal["auto", 1, 2, 4]] = {
+    ReductionName.AUTO: "auto",
+    ReductionName.NONE: 1,
+    ReductionName.HALF: 2,
+    ReductionName.QUARTER: 4,
+}
 
 
 class ColourName(StrEnum):
@@ -111,6 +128,13 @@ def train(
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
+    decode_reduction: Annotated[
+        ReductionName,
+        typer.Option(
+            help="Decode frames at 1/2 or 1/4 of their size, which makes large ones quicker to align and inspect; "
+            "places stay in pixels as sent. auto: the most that leaves two decoded pixels to each that is inspected."
+        ),
+    ] = ReductionName.AUTO,
     um_per_px: Annotated[
         float | None,
         typer.Option(help="Micrometres a pixel of the pictures, for `activate --min-area-mm2`."),
@@ -164,6 +188,7 @@ def train(
         precision=precision.value,
         localiser=localiser.value,
         input_px=input_px,
+        decode_reduction=_REDUCTIONS[decode_reduction],
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,
         n_threads=threads,

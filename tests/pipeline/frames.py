@@ -40,16 +40,20 @@ def plate_bundle(**changes: Any) -> Bundle:
 
 
 def plate_frame(
-    dx_px: float = 0, dy_px: float = 0, angle_deg: float = 0, scratch: tuple[int, int, int, int] | None = None
-) -> NDArray[np.uint8]:
-    """(160, 192) uint8: the plate moved and turned on a dark ground; `scratch` x, y, w, h on the template, bright."""
+    dx_px: float = 0, dy_px: float = 0, angle_deg: float = 0, scratch: tuple[int, int, int, int] | None = None,
+    frame_px: tuple[int, int] = FRAME_PX,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """(160, 192) uint8: the plate moved and turned on a dark ground; `scratch` x, y, w, h on the template, bright.
+
+    `frame_px` (width, height): another size of the frame, which shows the plate as large.
+    """
     picture = template()
     if scratch is not None:
         x, y, w, h = scratch
         picture[y : y + h, x : x + w] = 255
-    pose = invert(motion(FRAME_PX, TEMPLATE_PX, dx_px, dy_px, angle_deg))
+    pose = invert(motion(frame_px, TEMPLATE_PX, dx_px, dy_px, angle_deg))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    frame = cv2.warpAffine(picture, pose, FRAME_PX, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(40,))
+    frame = cv2.warpAffine(picture, pose, frame_px, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(40,))
     return np.asarray(frame, np.uint8)
 
 
