@@ -14,22 +14,12 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
-from engines.quantise import (
-    Range,
-    Ranges,
-    add_rounded_bias,
-    add_rounded_kernel,
-    add_rounding,
-    add_steps,
-    measure_ranges,
-)
+from engines.quantise import Ranges, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_PICTURE = Range(-115 / 255, 140 / 255)
-"""A picture's own 8 bits, around the mean of its channels' means (0.449 * 255 = 114.5)."""
 _RANGE_SHARE = 0.9999
 """Activations beyond this quantile of a picture are clipped in int8."""
 
@@ -97,6 +87,10 @@ def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[
 
     Returns: level name -> tensor name, each at its own stride.
     """
+    if backbone.ranges is not None:
+        from engines.backbone_steps import add_rounded_backbone
+
+        return add_rounded_backbone(graph, backbone, backbone.ranges, picture)
     names = _add_layers(graph, backbone, picture)
     return {level.name: names[level.name] for level in backbone.spec.levels}
 
@@ -115,61 +109,29 @@ def quantised(backbone: Backbone, pictures: Sequence[NDArray[np.uint8]]) -> Back
 
 
 def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
-    """Layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
-    weights = backbone.weights
-    if backbone.ranges is None:
-        names = {"input": _add_normalisation(graph, picture)}
-    else:
-        fourth = graph.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
-        names, weights = (
-            {"input": add_steps(graph, graph.add("Pad", [picture, fourth]), _PICTURE)},
-            _on_raw_picture(backbone),
-        )
+    """In float32: layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
+    names = {"input": _add_normalisation(graph, picture)}
     for layer in backbone.spec.layers:
-        source, span = names[layer.source], _range(backbone, layer.source)
+        source = names[layer.source]
         if isinstance(layer, MaxPool):
-            value = graph.add("MaxPool", [source], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-        else:
-            value = _add_conv(graph, layer, weights, source, span)
-            if layer.residual is not None:
-                before = f"{layer.output}.sum"
-                names[before] = value = _rounded(graph, backbone, before, value)
-                value = graph.add("Add", [value, names[layer.residual]])
-            if layer.relu:
-                value = graph.add("Relu", [value])
-        names[layer.output] = _rounded(graph, backbone, layer.output, value)
+            names[layer.output] = graph.add("MaxPool", [source], **pool_settings())
+            continue
+        value = _add_conv(graph, layer, backbone.weights, source)
+        if layer.residual is not None:
+            names[f"{layer.output}.sum"] = value
+            value = graph.add("Add", [value, names[layer.residual]])
+        names[layer.output] = graph.add("Relu", [value]) if layer.relu else value
     return names
 
 
-def _range(backbone: Backbone, name: str) -> Range | None:
-    """The range of tensor `name`; None in float32."""
-    if backbone.ranges is None:
-        return None
-    return _PICTURE if name == "input" else backbone.ranges[name]
+def conv_settings(layer: Conv) -> dict[str, Any]:
+    """Attributes of `layer`'s ONNX node."""
+    return {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2, "pads": [layer.kernel // 2] * 4}
 
 
-def _on_raw_picture(backbone: Backbone) -> Weights:
-    """The weights, normalisation taken into the layers that see the picture, whose pixels are v = p / 255 - middle.
-
-    Beyond the frame v is 0: a grey in the middle of the three means, where float32 sees the mean of each channel.
-    A fourth channel of no weight lets ONNX Runtime convolve the picture by its quick way, which wants fours.
-    """
-    weights = dict(backbone.weights)
-    gain = 1 / np.array(IMAGENET_STD, np.float32)
-    offset = (-_PICTURE.low - np.array(IMAGENET_MEAN, np.float32)) * gain
-    for layer in backbone.spec.layers:
-        if isinstance(layer, Conv) and layer.source == "input":
-            kernel = weights[f"{layer.weights}.weight"]
-            scaled = np.asarray(kernel * gain[None, :, None, None], np.float32)
-            weights[f"{layer.weights}.weight"] = np.pad(scaled, ((0, 0), (0, 1), (0, 0), (0, 0)))
-            shift = np.asarray((kernel * offset[None, :, None, None]).sum((1, 2, 3)), np.float32)
-            weights[f"{layer.weights}.bias"] = weights[f"{layer.weights}.bias"] + shift
-    return weights
-
-
-def _rounded(graph: GraphBuilder, backbone: Backbone, name: str, tensor: str) -> str:
-    span = _range(backbone, name)
-    return tensor if span is None else add_rounding(graph, tensor, span)
+def pool_settings() -> dict[str, Any]:
+    """Attributes of a `MaxPool`'s ONNX node."""
+    return {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 
 
 def to_grid(graph: GraphBuilder, tensor: str, stride_px: int, *, channels_last: bool = False) -> str:
@@ -214,17 +176,6 @@ def _add_normalisation(graph: GraphBuilder, picture: str) -> str:
     return graph.add("Add", [value, graph.constant(offset.reshape(1, 3, 1, 1).astype(np.float32))])
 
 
-def _add_conv(graph: GraphBuilder, layer: Conv, weights: Weights, source: str, span: Range | None) -> str:
-    """One convolution; `span`: the range of its input when that is on 8 bits, and so shall the weights be."""
-    half = layer.kernel // 2
-    settings: dict[str, Any] = {
-        "kernel_shape": [layer.kernel] * 2,
-        "strides": [layer.stride] * 2,
-        "pads": [half] * 4,
-    }
-    kernel = weights[f"{layer.weights}.weight"].astype(np.float32)
-    bias = weights[f"{layer.weights}.bias"].astype(np.float32)
-    if span is None:
-        return graph.add("Conv", [source, graph.constant(kernel), graph.constant(bias)], **settings)
-    rounded = [add_rounded_kernel(graph, kernel), add_rounded_bias(graph, bias, kernel, span)]
-    return graph.add("Conv", [source, *rounded], **settings)
+def _add_conv(graph: GraphBuilder, layer: Conv, weights: Weights, source: str) -> str:
+    parts = [graph.constant(weights[f"{layer.weights}.{part}"].astype(np.float32)) for part in ("weight", "bias")]
+    return graph.add("Conv", [source, *parts], **conv_settings(layer))

@@ -126,23 +126,27 @@ def load_engine(bundle: Bundle, backend: str = "auto", n_threads: int = 1, cache
 
 def load_backend(bundle: Bundle, backend: str, n_threads: int = 1, cache_dir: Path | None = None) -> Engine:
     """The bundle's model on exactly `backend`. Raises: SetupError."""
-    size_px, rounded = bundle.manifest.input_size_px, bundle.manifest.precision == "int8"
-    if rounded and backend in BACKENDS and backend != "onnxruntime":
-        raise SetupError(
-            f"the bundle's model is int8, whose rounding {backend} does not follow to the bit; it runs on onnxruntime. "
-            f"For {backend} train with --precision f32"
-        )
+    engine = _load(bundle, backend, n_threads, cache_dir)
+    engine.precision = bundle.manifest.precision
+    return engine
+
+
+def _load(bundle: Bundle, backend: str, n_threads: int, cache_dir: Path | None) -> CheckedEngine:
+    size_px = bundle.manifest.input_size_px
     if backend == "onnxruntime":
         from engines.backends.onnxruntime import OnnxRuntimeEngine
 
-        engine = OnnxRuntimeEngine.load(bundle.model, size_px, n_threads)
-        engine.precision = bundle.manifest.precision
-        return engine
+        return OnnxRuntimeEngine.load(bundle.model, size_px, n_threads)
     if backend == "openvino":
         from engines.backends.openvino import OpenVinoEngine
 
         return OpenVinoEngine.load(bundle.model, size_px, n_threads, bundle.sha256, cache_dir)
     if backend == "tensorrt":
+        if bundle.manifest.precision == "int8":
+            raise SetupError(
+                "the bundle's model is int8, counted from zero points, which TensorRT does not know: it runs on "
+                "onnxruntime and openvino. For tensorrt train with --precision f32"
+            )
         from engines.backends.tensorrt import TensorRtEngine
 
         return TensorRtEngine.load(bundle.model, size_px, bundle.sha256, cache_dir)

@@ -1,27 +1,41 @@
 """Int8: a backbone's activations and weights on 8 bits, by ranges measured on good parts.
 
-Weights are symmetric, one scale an output channel; activations asymmetric, one range a tensor, in QDQ form: ONNX
-Runtime runs what lies between two such pairs on integers, to the bit alike on every processor. (OpenVINO fuses sums
-before it rounds them, which moves scores by a few percent: such models run on ONNX Runtime alone.) The picture is
-on 8 bits as it comes; what follows the backbone stays in float32. A model is fitted to the
+Weights are symmetric, one scale an output channel; activations asymmetric, one range a tensor, in QDQ form: what lies
+between two such pairs runs on integers. The graph counts in steps, not in what they stand for, and its factors are
+chosen so that no backend has to round but where it says so; ONNX Runtime and OpenVINO then agree to the bit, on every
+processor:
+
+- a convolution's factor is a whole multiple of a power of two that float32 holds without loss up to 256 steps and the
+  bias, so that it does not matter in which order a backend scales, adds and moves;
+- zero points are even, so that halves are rounded alike before and after one is added;
+- the two factors of a sum are whole multiples of 1/255: a sum is never near a half.
+
+The picture is on 8 bits as it comes; what follows the backbone stays in float32. A model is fitted to the
 quantised features, so that what rounding does to good parts is part of what it holds for usual.
 Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference (2018).
+Inference (2018); the choice of factors is ours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
 
+Float = NDArray[np.float32]
 _LEVELS = 255
 _STEPS = 63
 """Weights use 7 bits: with 8, pairs of products overflow 16 bits on processors without VNNI, and scores differ."""
+_PARTS = 255
+"""Odd: whole multiples of 1/255 keep 1/510 away from any half."""
+_EXACT = 2**24
+"""Whole numbers up to this one are float32 without loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +45,86 @@ class Range:
     low: float
     high: float
 
-    @property
-    def scale(self) -> float:
-        """Width of one of the 256 steps."""
-        return max(self.high - self.low, 1e-6) / _LEVELS
-
-    @property
-    def zero_point(self) -> int:
-        """The step that stands for 0."""
-        return int(np.clip(round(-self.low / self.scale), 0, _LEVELS))
-
 
 Ranges = Mapping[str, Range]
 
 
-def add_rounding(graph: GraphBuilder, tensor: str, span: Range) -> str:
-    """`tensor` rounded to the 256 steps of `span`."""
-    scale = graph.constant(np.array(span.scale, np.float32))
-    zero = graph.constant(np.array(span.zero_point, np.uint8))
-    return graph.add("DequantizeLinear", [graph.add("QuantizeLinear", [tensor, scale, zero]), scale, zero])
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What 256 steps stand for: step i is (i - `zero_point`) * `scale`."""
+
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def covering(cls, span: Range) -> Self:
+        """The steps over `span`, to a step at its ends; the zero point is even."""
+        scale = max(span.high - span.low, 1e-6) / _LEVELS
+        return cls(scale, 2 * int(np.clip(round(-span.low / scale / 2), 0, _LEVELS // 2)))
+
+    def scaled(self, scale: float) -> Self:
+        """Steps `scale` wide, at the same zero point."""
+        return type(self)(scale, self.zero_point)
 
 
-def add_steps(graph: GraphBuilder, steps: str, span: Range) -> str:
-    """What the uint8 tensor `steps` stands for, taken as steps of `span`."""
-    scale = graph.constant(np.array(span.scale, np.float32))
-    return graph.add("DequantizeLinear", [steps, scale, graph.constant(np.array(span.zero_point, np.uint8))])
+@dataclass(frozen=True, slots=True)
+class SumSteps:
+    """Steps of a sum and of its first term, the second's being given; their factors are `n_first`, `n_second` / 255."""
+
+    total: Steps
+    first: Steps
+    n_first: int
+    n_second: int
+
+    @classmethod
+    def covering(cls, total: Range, first: Range, second: Steps) -> Self:
+        """Steps at least as wide as the ranges ask for; wider by a part in `n_second`, in `n_first` at most."""
+        wanted, own = Steps.covering(total), Steps.covering(first)
+        n_second = max(1, math.floor(_PARTS * second.scale / wanted.scale))
+        scale = max(wanted.scale, second.scale * _PARTS / n_second)
+        n_first = max(1, math.ceil(_PARTS * own.scale / scale))
+        return cls(wanted.scaled(scale), own.scaled(scale * n_first / _PARTS), n_first, n_second)
 
 
-def add_rounded_kernel(graph: GraphBuilder, kernel: NDArray[np.float32]) -> str:
-    """The constant `kernel` (out, in, k, k) on 8 bits, a scale an output channel."""
-    scale = np.maximum(np.abs(kernel).reshape(len(kernel), -1).max(1), 1e-8) / _STEPS
-    steps = np.clip(np.rint(kernel / scale[:, None, None, None]), -_STEPS, _STEPS).astype(np.int8)
-    zero = graph.constant(np.zeros(len(kernel), np.int8))
-    return graph.add(
-        "DequantizeLinear", [graph.constant(steps), graph.constant(scale.astype(np.float32)), zero], axis=0
-    )
+def add_rounding(graph: GraphBuilder, tensor: str, zero_point: int) -> str:
+    """`tensor`, in steps from 0, as uint8 steps from `zero_point`."""
+    one, zero = graph.constant(np.array(1, np.float32)), graph.constant(np.array(zero_point, np.uint8))
+    return graph.add("QuantizeLinear", [tensor, one, zero])
 
 
-def add_rounded_bias(graph: GraphBuilder, bias: NDArray[np.float32], kernel: NDArray[np.float32], span: Range) -> str:
-    """The constant `bias` (out,) on 32 bits, at the scale of the products of `kernel` with an input of `span`."""
-    scale = span.scale * np.maximum(np.abs(kernel).reshape(len(kernel), -1).max(1), 1e-8) / _STEPS
-    steps = np.clip(np.rint(bias / scale), -(2**31) + 1, 2**31 - 1).astype(np.int32)
-    zero = graph.constant(np.zeros(len(bias), np.int32))
-    return graph.add(
-        "DequantizeLinear", [graph.constant(steps), graph.constant(scale.astype(np.float32)), zero], axis=0
-    )
+def add_value(graph: GraphBuilder, steps: str, zero_point: int, scale: float = 1.0) -> str:
+    """What the uint8 tensor `steps` stands for, with steps `scale` wide."""
+    factor, zero = graph.constant(np.array(scale, np.float32)), graph.constant(np.array(zero_point, np.uint8))
+    return graph.add("DequantizeLinear", [steps, factor, zero])
+
+
+def add_term(graph: GraphBuilder, steps: str, zero_point: int, n_parts: int) -> str:
+    """The uint8 tensor `steps` as a term of a sum: `n_parts` / 255 of the sum's steps each."""
+    return add_value(graph, steps, zero_point, n_parts / _PARTS)
+
+
+def add_rounded_weights(graph: GraphBuilder, kernel: Float, bias: Float, source: Steps, target: Steps) -> list[str]:
+    """The constants `kernel` (out, in, k, k) on 7 bits and `bias` (out,) on 32, from steps of `source` to `target`'s.
+
+    Returns: the tensors that a convolution takes beside its input, a factor an output channel.
+    """
+    inner = np.asarray(kernel, np.float64) * (source.scale / target.scale)
+    shift = np.asarray(bias, np.float64) / target.scale
+    factor = _factors(np.abs(inner).reshape(len(inner), -1).max(1), np.abs(shift))
+    steps = np.clip(np.rint(inner / factor[:, None, None, None]), -_STEPS, _STEPS).astype(np.int8)
+    whole = np.clip(np.rint(shift / factor), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    scale = graph.constant(factor.astype(np.float32))
+    constants = [(graph.constant(each), graph.constant(np.zeros(len(each), each.dtype))) for each in (steps, whole)]
+    return [graph.add("DequantizeLinear", [each, scale, zero], axis=0) for each, zero in constants]
+
+
+def _factors(largest: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(out,) what one step of a channel's weights is worth: over `largest` / 63, a multiple of 2^-k.
+
+    k is so large that a product up to 256 steps and `shift` is float32 without loss.
+    """
+    finest = np.exp2(np.floor(np.log2(_EXACT / (_LEVELS + 1 + shift))))
+    return np.asarray(np.maximum(np.ceil(largest / _STEPS * finest), 1) / finest)
 
 
 def measure_ranges(model: bytes, names: Sequence[str], pictures: Sequence[NDArray[np.uint8]], share: float) -> Ranges:

@@ -115,7 +115,7 @@ def train(
     ] = AlignStartName.SEARCH,
     precision: Annotated[
         PrecisionName,
-        typer.Option(help="int8: the backbone on 8 bits, fastest on CPUs. f32: for TensorRT and OpenVINO."),
+        typer.Option(help="int8: the backbone on 8 bits, fastest on CPUs. f32: for TensorRT."),
     ] = PrecisionName.INT8,
     localiser: Annotated[
         LocaliserName,

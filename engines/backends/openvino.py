@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends.openvino_resize import quicken_doubling
+from engines.backends.openvino_rounding import is_rounded, keep_roundings
 from engines.backends.plan_cache import PlanCache, PlanKey
 from engines.engine import CheckedEngine
 from schemas.errors import EngineFault, SetupError
@@ -18,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class OpenVinoEngine(CheckedEngine):
-    """float32 (no bf16 or f16 anywhere), latency hint, one stream, static shape of one frame."""
+    """float32 (no bf16 or f16 anywhere) and 8 bits where the model says, latency hint, one stream, one static frame."""
 
     backend = "openvino"
     precision = "f32"
@@ -89,6 +91,9 @@ def _compile(core: Any, model: bytes, input_size_px: tuple[int, int], n_threads:
     network = core.read_model(model)
     width, height = input_size_px
     network.reshape([1, 3, height, width])
+    quicken_doubling(network)
+    if is_rounded(network):
+        keep_roundings(network)
     return core.compile_model(network, "CPU", _options(n_threads))
 
 

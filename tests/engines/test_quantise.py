@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from engines.backbone import quantised
 from engines.backbone_student import load_student
 from engines.engine import load_backend
 from engines.features import FeatureExtractor
-from engines.quantise import Range, add_rounded_kernel, add_rounding
+from engines.onnx_graph import GraphBuilder
+from engines.quantise import Range, Steps, SumSteps, add_rounded_weights
 from schemas.errors import SetupError
 from tests.engines.backends.small_model import small_bundle
 from tests.engines.exported import pictures
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-1.0, 2.0), (-4.0, 0.0), (0.0, 0.0)])
-def test_nothing_is_rounded_to_nothing(low: float, high: float) -> None:
-    span = Range(low, high)
-    assert 0 <= span.zero_point <= 255
-    steps = np.round(np.array([low, 0.0, high]) / span.scale) + span.zero_point
-    assert steps[1] == span.zero_point
-    assert steps.min() >= -1 and steps.max() <= 256
+@pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-1.0, 2.0), (-4.0, 0.0), (0.0, 0.0), (-1.0, 0.01)])
+def test_nothing_is_rounded_to_nothing_and_halves_fall_alike(low: float, high: float) -> None:
+    steps = Steps.covering(Range(low, high))
+    assert 0 <= steps.zero_point <= 255 and steps.zero_point % 2 == 0
+    ends = np.round(np.array([low, 0.0, high]) / steps.scale) + steps.zero_point
+    assert ends[1] == steps.zero_point
+    assert ends.min() >= -1 and ends.max() <= 256
+
+
+def test_a_sum_covers_its_ranges_and_is_never_near_a_half() -> None:
+    second = Steps(0.0123, 92)
+    sums = SumSteps.covering(Range(0.0, 4.1), Range(-2.2, 1.7), second)
+    assert sums.total.scale >= 4.1 / 255 and sums.first.scale >= 3.9 / 255
+    assert sums.total.scale < 1.02 * 4.1 / 255 and sums.first.scale < 1.02 * 3.9 / 255
+    assert second.scale / sums.total.scale == pytest.approx(sums.n_second / 255, rel=1e-12)
+    assert sums.first.scale / sums.total.scale == pytest.approx(sums.n_first / 255, rel=1e-12)
+    steps = np.arange(-255, 256)
+    totals = steps[:, None] * sums.n_first / 255 + steps * sums.n_second / 255
+    assert np.abs(totals % 1 - 0.5).min() > 1 / 511
 
 
 def test_features_on_eight_bits_are_nearly_those_in_float32() -> None:
@@ -42,30 +59,47 @@ def test_ranges_need_pictures_and_come_out_the_same_again() -> None:
         quantised(plain, [])
 
 
-def test_a_rounded_kernel_keeps_every_channel_within_half_a_step() -> None:
-    import onnx
-
-    from engines.onnx_graph import GraphBuilder
-
-    kernel = np.random.default_rng(0).normal(0, [[[[1.0]]], [[[0.01]]]], (2, 3, 3, 3)).astype(np.float32)
+def rounded_weights(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> list[NDArray[Any]]:
+    """Steps of weights, their factors, steps of the bias, as the graph holds them, between ranges -1..1 and 0..3."""
     graph = GraphBuilder()
-    value = graph.add("Conv", [add_rounding(graph, "x", Range(0, 1)), add_rounded_kernel(graph, kernel)])
-    model = graph.build({"x": (onnx.TensorProto.FLOAT, [1, 3, 3, 3])}, {"y": (value, [1, 2, 1, 1])})
-    import onnxruntime
+    names = add_rounded_weights(graph, kernel, bias, Steps.covering(Range(-1.0, 1.0)), Steps.covering(Range(0.0, 3.0)))
+    shapes: dict[str, tuple[str, list[int | str]]] = {
+        "kernel": (names[0], list(kernel.shape)),
+        "bias": (names[1], [len(bias)]),
+    }
+    model = onnx.load_from_string(graph.build({}, shapes))
+    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    kernel_node, bias_node = (node for node in model.graph.node if node.op_type == "DequantizeLinear")
+    return [held[kernel_node.input[0]], held[kernel_node.input[1]], held[bias_node.input[0]]]
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"x": np.ones((1, 3, 3, 3), np.float32)})
-    exact = kernel.reshape(2, -1).sum(1)
-    half_steps = 27 * np.abs(kernel).reshape(2, -1).max(1) / 63 / 2
-    assert (np.abs(found.ravel() - exact) <= half_steps + 1e-5).all()
+
+def test_rounded_weights_keep_every_channel_within_half_a_step() -> None:
+    kernel = np.random.default_rng(0).normal(0, [[[[1.0]]], [[[0.01]]]], (2, 3, 3, 3)).astype(np.float32)
+    bias = np.array([0.7, -0.02], np.float32)
+    steps, factor, whole = rounded_weights(kernel, bias)
+    unit = (2 / 255) / (3 / 255)
+    largest = np.abs(kernel).reshape(2, -1).max(1) * unit
+    assert (factor >= largest / 63).all() and (factor < 1.1 * largest / 63 + 2.0**-15).all()
+    assert (np.abs(steps * factor[:, None, None, None] - kernel * unit) <= factor[:, None, None, None] / 2 + 1e-7).all()
+    assert (np.abs(whole * factor - bias / (3 / 255)) <= factor / 2 + 1e-5).all()
 
 
-def test_an_engine_states_its_arithmetic_and_others_than_the_reference_refuse_eight_bits() -> None:
+def test_products_with_a_factor_are_float32_without_loss() -> None:
+    rng = np.random.default_rng(1)
+    kernel, bias = rng.normal(0, 0.3, (16, 8, 3, 3)).astype(np.float32), rng.normal(0, 2, 16).astype(np.float32)
+    _, factor, whole = rounded_weights(kernel, bias)
+    most = ((256 + np.abs(bias) / (3 / 255)) / factor).astype(np.int64)
+    sums = rng.integers(-most, most, (1000, 16))
+    assert (sums.astype(np.float32) * factor == sums * factor.astype(np.float64)).all()
+    assert (whole.astype(np.float32) * factor == whole * factor.astype(np.float64)).all()
+
+
+def test_an_engine_states_its_arithmetic_and_tensorrt_refuses_eight_bits() -> None:
     bundle = small_bundle()
     rounded = replace(bundle, manifest=bundle.manifest.model_copy(update={"precision": "int8"}))
-    engine = load_backend(rounded, "onnxruntime")
-    assert engine.precision == "int8"
-    engine.close()
-    for backend in ("openvino", "tensorrt"):
-        with pytest.raises(SetupError, match=f"runs on onnxruntime. For {backend} train with --precision f32"):
-            load_backend(rounded, backend)
+    for backend in ("onnxruntime", "openvino"):
+        engine = load_backend(rounded, backend)
+        assert engine.precision == "int8"
+        engine.close()
+    with pytest.raises(SetupError, match="For tensorrt train with --precision f32"):
+        load_backend(rounded, "tensorrt")
