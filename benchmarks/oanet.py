@@ -7,8 +7,9 @@ python -m benchmarks.oanet --branch student --repeats 5
 `figures["table_1"]`: image branch -> method -> figures on clean parts; `figures["table_2"]`: image branch -> what a
 station loses -> figures of the gated verdict. Every row has `f1`, `f1_best_single` (the best F1 of any single modality
 in the same scene, ours included), `f1_retention` (F1 over that of the same method on clean parts; in Table 1 F1 at 60 %
-missing and GridMask over it) and `auroc`. `figures["branches"]` has every method in every scene. The `f1`,
-`f1_best_single`, `f1_retention` and `auroc` on top are of the first branch's gated verdict.
+missing and GridMask over it) and `auroc`. `figures["branches"]` has every method in every scene, `figures["bound"]` the
+best F1 that anybody could have in it. The `f1`, `f1_best_single`, `f1_retention` and `auroc` on top are of the first
+branch's gated verdict.
 
 Means over repeats with splits of their own, and their deviations (`_sd`). Fields are the true values: the reader has a
 benchmark of its own. A method's threshold is 0.5, but that of `gate` and `ungated`, which belongs to their rule
@@ -25,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
+from benchmarks.oanet_bound import bound
 from benchmarks.oanet_branch import BRANCHES, run_branch, small_fusion
 from benchmarks.oanet_cost import fusion_cost
 from benchmarks.oanet_parts import Parts, make_parts
@@ -62,7 +64,9 @@ def run(frames: int = N_PARTS, repeats: Mapping[str, int] | None = None) -> Benc
     found = _every_branch(parts, chosen)
     say("measuring the cost of fusing")
     cost = fusion_cost(small_fusion(parts), parts.values)
+    say("asking a judge who knows the machine")
     figures: dict[str, Json] = {
+        "bound": {name: dict(row) for name, row in bound().items()},
         "n_parts": frames,
         "n_defective": int(parts.defective.sum()),
         "best_possible_accuracy": round(parts.best, 4),

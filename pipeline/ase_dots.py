@@ -20,6 +20,10 @@ SPOILT_DOTS = (1, 4)
 """Least and most dots that a fault spoils: what touched one dot touched its neighbours."""
 _NEAR_PX = 2.2 * _PITCH_PX
 """How far from the first the other spoilt dots lie at most."""
+_NOISE, _PLAIN = 3.0, 12.0
+"""Standard deviation of the sensor's noise, and the change that is told from it, in grey levels."""
+_SMEAR_PX = 15.0
+"""Half the length of a smear."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,20 @@ def draw_dots(rng: np.random.Generator, severity: float) -> NDArray[np.uint8]:
     if severity > 0:
         _fault(dots, severity, rng)
     return _expose(_paint(dots), dots, rng)
+
+
+def fault_pixels(rng: np.random.Generator, severity: float) -> NDArray[np.bool_]:
+    """(SIDE_PX, SIDE_PX) where the fault of the field that `draw_dots` draws of these changed it by more than noise."""
+    dots = _place(rng)
+    _blemish(dots, rng)
+    before = _paint(dots)
+    _fault(dots, severity, rng)
+    changed = np.abs(_paint(dots) - before).max(2) > _PLAIN
+    rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX]
+    for at, _ in dots.smears:
+        x, y = dots.centres[at]
+        changed |= np.hypot(columns - x, rows - y) < _SMEAR_PX
+    return np.asarray(changed, np.bool_)
 
 
 def _place(rng: np.random.Generator) -> _Dots:
@@ -134,10 +152,10 @@ def _expose(picture: NDArray[np.float32], dots: _Dots, rng: np.random.Generator)
         along = rng.uniform(0, np.pi)
         u = (columns - x) * np.cos(along) + (rows - y) * np.sin(along)
         v = (rows - y) * np.cos(along) - (columns - x) * np.sin(along)
-        haze = np.exp(-((u / 15) ** 2) - (v / 7) ** 2) * min(0.75 * severity, 0.95)
+        haze = np.exp(-((u / _SMEAR_PX) ** 2) - (v / 7) ** 2) * min(0.75 * severity, 0.95)
         picture += haze[:, :, None].astype(np.float32) * (np.array((120.0, 70.0, 95.0), np.float32) - picture)
     lamp = 1 + rng.normal(0, 0.05) * (columns / SIDE_PX - 0.5) + rng.normal(0, 0.05) * (rows / SIDE_PX - 0.5)
     picture *= (lamp * rng.normal(1, 0.03))[:, :, None].astype(np.float32)
     picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 0.85))), np.float32)
-    picture += 3 * rng.standard_normal(picture.shape, np.float32)
+    picture += _NOISE * rng.standard_normal(picture.shape, np.float32)
     return np.asarray(np.clip(np.round(picture), 0, 255), np.uint8)

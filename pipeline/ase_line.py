@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ase_dots import draw_dots
+from pipeline.ase_dots import SIDE_PX, draw_dots, fault_pixels
 from pipeline.ase_panel import DOTS_PX, Panel, PanelStyle
 from pipeline.ase_parameters import PARAMETERS, UNITS_PER_LOT, draw_values, worn
 
@@ -119,14 +119,9 @@ class AseLine:
         """Part number `index` (from 0), bonded by a machine so worn (see `pipeline.ase_parameters.worn`)."""
         if index < 0:
             raise ValueError(f"part {index} does not exist; they are numbered from 0")
-        kind, shown, looks, severity = self._draw_kind(index)
-        in_dots, in_values = looks in (AseKind.DOTS, AseKind.BOTH), looks in (AseKind.PARAMETERS, AseKind.BOTH)
-        lot = index // UNITS_PER_LOT
-        values = draw_values(
-            self._rng(index, _VALUE_STREAM),
-            self._rng(lot, _LOT_STREAM),
-            PARAMETERS_SEVERITY * severity if in_values else 0.0,
-        )
+        kind, shown, looks, severity = self.draw_kind(index)
+        in_dots, lot = looks in (AseKind.DOTS, AseKind.BOTH), index // UNITS_PER_LOT
+        values = self.draw_values(index)
         values = worn(values, wear_spreads) if wear_spreads else values
         dots = draw_dots(self._rng(index, _DOT_STREAM), DOTS_SEVERITY * severity if in_dots else 0.0)
         unit_id, lot_id = f"AS{self.seed:03d}-{index:06d}", f"A{self.seed:03d}-{lot:04d}"
@@ -142,10 +137,26 @@ class AseLine:
         rgb = np.ascontiguousarray(decoded[:, :, ::-1], np.uint8)
         return AseSample(index, unit_id, lot_id, rgb, jpeg, kind is not AseKind.GOOD, kind, shown, printed)
 
+    def draw_values(self, index: int) -> Mapping[str, float]:
+        """True values of part number `index`."""
+        _, _, looks, severity = self.draw_kind(index)
+        return draw_values(
+            self._rng(index, _VALUE_STREAM),
+            self._rng(index // UNITS_PER_LOT, _LOT_STREAM),
+            PARAMETERS_SEVERITY * severity if looks in (AseKind.PARAMETERS, AseKind.BOTH) else 0.0,
+        )
+
+    def fault_pixels(self, index: int) -> NDArray[np.bool_]:
+        """(232, 232) where a fault changed the dots of part number `index`; nowhere when they show none."""
+        _, _, looks, severity = self.draw_kind(index)
+        if looks not in (AseKind.DOTS, AseKind.BOTH):
+            return np.zeros((SIDE_PX, SIDE_PX), np.bool_)
+        return fault_pixels(self._rng(index, _DOT_STREAM), DOTS_SEVERITY * severity)
+
     def _rng(self, index: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index, stream])
 
-    def _draw_kind(self, index: int) -> tuple[AseKind, bool, AseKind, float]:
+    def draw_kind(self, index: int) -> tuple[AseKind, bool, AseKind, float]:
         """Its kind, whether it shows as what it is, what it looks like, and how badly (SEVERITIES)."""
         block, place = divmod(index, BLOCK)
         defective = self._rng(block, _BLOCK_STREAM).permutation(BLOCK)[place] < N_DEFECTIVE

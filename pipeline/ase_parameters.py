@@ -58,7 +58,7 @@ PARAMETERS = (
 """What the machine prints, in order. US Power = US Current x US Voltage; Height Min <= Avg <= Max."""
 
 WEARS = "Bond Force"
-_FAULTS = ("weak_bond", "tilted", "starved", "uncoupled", "displaced")
+FAULTS = ("weak_bond", "tilted", "starved", "uncoupled", "displaced")
 _MOVES: Mapping[str, Mapping[str, float]] = {
     "weak_bond": {
         "Bond Force": -0.8,
@@ -101,12 +101,24 @@ def draw_values(rng: np.random.Generator, lot_rng: np.random.Generator, severity
     z["BLT"] = 0.7 * film + 0.7 * z["BLT"]
     spread = 0.0
     if severity > 0:
-        spread = _spoil(z, _FAULTS[int(rng.integers(len(_FAULTS)))], severity, rng)
+        spread = _spoil(z, FAULTS[int(rng.integers(len(FAULTS)))], severity, rng)
     values = {each.name: each.mean + each.spread * z[each.name] for each in PARAMETERS}
     _hold_together(values, z, spread)
     return MappingProxyType(
         {each.name: round(float(np.clip(values[each.name], each.low, each.high)), each.decimals) for each in PARAMETERS}
     )
+
+
+def typical_values(fault: str, severity: float, side: float = 1.0, angle_rad: float = 0.0) -> Mapping[str, float]:
+    """What parts with `fault` show on average, not rounded.
+
+    Args: side: 1 or -1, for what goes either way. angle_rad: where to, for what goes to a side.
+    """
+    z = dict.fromkeys((each.name for each in PARAMETERS), 0.0)
+    spread_um = _move(z, fault, severity, side, angle_rad)
+    values = {each.name: each.mean + each.spread * z[each.name] for each in PARAMETERS}
+    _hold_together(values, z, spread_um)
+    return values
 
 
 def worn(values: Mapping[str, float], spreads: float) -> Mapping[str, float]:
@@ -119,14 +131,17 @@ def worn(values: Mapping[str, float], spreads: float) -> Mapping[str, float]:
 def _spoil(z: dict[str, float], fault: str, severity: float, rng: np.random.Generator) -> float:
     """Move what `fault` touches; how far the heights spread beyond the usual, in um."""
     side = 1.0 if rng.random() < 0.5 else -1.0
-    angle = rng.uniform(0, 2 * np.pi)
+    return _move(z, fault, severity, side, float(rng.uniform(0, 2 * np.pi)))
+
+
+def _move(z: dict[str, float], fault: str, severity: float, side: float, angle_rad: float) -> float:
     for name, share in _MOVES[fault].items():
         z[name] += share * severity
     for name, share in _MOVES_EITHER_WAY.get(fault, {}).items():
         z[name] += share * side * severity
     for what, share in _MOVES_TO_A_SIDE.get(fault, {}).items():
-        z[f"{what} X"] += share * severity * np.cos(angle)
-        z[f"{what} Y"] += share * severity * np.sin(angle)
+        z[f"{what} X"] += share * severity * np.cos(angle_rad)
+        z[f"{what} Y"] += share * severity * np.sin(angle_rad)
     return _HEIGHTS_SPREAD.get(fault, 0.0) * severity
 
 

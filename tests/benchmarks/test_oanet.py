@@ -60,6 +60,7 @@ def test_tables_have_a_row_a_method_and_a_column_a_scene() -> None:
             "table_2": {"student": kept},
             "repeats": {"student": 2},
             "side_px": {"student": 112},
+            "bound": {name: {"f1": 0.95, "f1_retention": 1.0} for name in scenes},
             "voices": {"xgboost": row},
             "voices_absent": ["catboost"],
         }
@@ -67,6 +68,7 @@ def test_tables_have_a_row_a_method_and_a_column_a_scene() -> None:
     assert "| + gate | 80.0 ± 0.0 | 70.0 ± 0.0 | 75.0 ± 0.0 | 80.0 ± 0.0 |" in text
     assert "| F1 / AUROC | clean | grid |" in text
     assert "| F1 of the best single modality | 0.600 | 0.600 |" in text
+    assert "| F1 of a judge who knows the machine | 0.950 | 0.950 |" in text
     assert "Not installed: catboost." in text
 
 

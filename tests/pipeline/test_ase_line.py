@@ -30,14 +30,14 @@ def test_a_part_is_the_same_whatever_was_asked_for_before(samples: list[AseSampl
 def test_every_block_has_the_papers_587_good_and_384_defective_parts() -> None:
     line = AseLine(5)
     for block in range(2):
-        kinds = [line._draw_kind(block * BLOCK + place)[0] for place in range(BLOCK)]
+        kinds = [line.draw_kind(block * BLOCK + place)[0] for place in range(BLOCK)]
         assert sum(kind is not AseKind.GOOD for kind in kinds) == N_DEFECTIVE
         assert set(kinds) == set(AseKind)
 
 
 def test_perfection_is_impossible_because_some_parts_look_like_the_opposite() -> None:
     line = AseLine(5)
-    drawn = [line._draw_kind(index) for index in range(BLOCK)]
+    drawn = [line.draw_kind(index) for index in range(BLOCK)]
     contrary = [(kind, looks) for kind, shown, looks, _ in drawn if not shown]
     assert 15 < len(contrary) < 70
     assert all((kind is AseKind.GOOD) != (looks is AseKind.GOOD) for kind, looks in contrary)
@@ -70,7 +70,7 @@ def test_the_dots_lie_lower_left_and_are_pink(samples: list[AseSample]) -> None:
 
 def test_a_defect_in_the_parameters_alone_leaves_the_dots_as_they_were() -> None:
     line, other = AseLine(9), AseLine(9, hidden=0.5)
-    index = next(i for i in range(BLOCK) if line._draw_kind(i)[2] is AseKind.PARAMETERS)
+    index = next(i for i in range(BLOCK) if line.draw_kind(i)[2] is AseKind.PARAMETERS)
     good_dots = draw_good_dots(line, index)
     assert np.abs(line.sample(index).dots.astype(int) - good_dots).mean() < 6
     assert other.sample(index).kind is line.sample(index).kind
