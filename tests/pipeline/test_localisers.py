@@ -65,6 +65,7 @@ def test_a_bundle_of_either_localiser_passes_the_gate_and_tells_good_from_faulty
     bundle = train(plates, tmp_path / "plate.bundle", localiser)
     manifest = bundle.manifest
     assert manifest.parity is not None and manifest.parity.holds
+    assert {"onnxruntime", "openvino"} <= {entry.backend for entry in manifest.parity.entries}
     assert (manifest.training.figures["localiser"], manifest.precision) == (localiser, "int8")
     assert manifest.thresholds.review < manifest.thresholds.fail
     inspector = Inspector(bundle, backend="onnxruntime")
