@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from engines.geometry import Transform, compose, invert, resize_transform
 from engines.imm import BRANCH, REGRESSION, ImmGeometry, Weights, check_weights, initial_weights
 from engines.imm_graph import matrix_of_pose
+from engines.training_device import TrainingDevice
 from schemas.errors import MissingExtra, SetupError
 
 if TYPE_CHECKING:
@@ -64,10 +65,11 @@ def train_imm(
     checkpoint: Path | None = None,
     checkpoint_steps: int = 250,
     report: Report | None = None,
+    device: TrainingDevice = "cpu",
 ) -> Weights:
     """Weights of the network for `template` (H, W), from `parts` and the template itself.
 
-    Args: checkpoint: file (.npz) written every `checkpoint_steps`, and continued when it exists.
+    Args: checkpoint: file (.npz) written every `checkpoint_steps`, and continued when it exists, on any device.
     Raises: MissingExtra without torch; SetupError when the checkpoint belongs to another network.
     """
     try:
@@ -75,10 +77,10 @@ def train_imm(
     except ImportError as exc:
         raise MissingExtra("torch", "train", "training the matching network") from exc
     geometry = ImmGeometry.of((template.shape[1], template.shape[0]))
-    stock = _Stock.of(template, parts, geometry)
+    stock = _Stock.of(template, parts, geometry, device)
     subject = _subject(template, parts, settings)
     weights, moments, start = _begin(geometry, settings, checkpoint, subject)
-    tensors = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in weights.items()}
+    tensors = {name: torch.from_numpy(value.copy()).to(device).requires_grad_() for name, value in weights.items()}
     optimiser = torch.optim.Adam(tensors.values(), lr=settings.learning_rate)
     _restore(optimiser, tensors, moments, start)
     total = settings.n_steps + settings.n_paper_steps
@@ -96,7 +98,7 @@ def train_imm(
             report(step + 1, total, smooth_loss)
         if checkpoint is not None and ((step + 1) % checkpoint_steps == 0 or step + 1 == total):
             _save(checkpoint, tensors, optimiser, step + 1, subject)
-    return {name: value.detach().numpy().copy() for name, value in tensors.items()}
+    return {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
 
 
 def predict_matrices(tensors: dict[str, Any], frames: Any, template: Any, geometry: ImmGeometry) -> Any:
@@ -119,7 +121,7 @@ def predict_matrices(tensors: dict[str, Any], frames: Any, template: Any, geomet
     hidden = functional.relu(functional.linear(joined, tensors["dense1.weight"], tensors["dense1.bias"]))
     pose = functional.linear(hidden, tensors["pose.weight"], tensors["pose.bias"])
     turn = pose[:, 2:] / torch.sqrt((pose[:, 2:] ** 2).sum(1, keepdim=True) + 1e-12)
-    rows = torch.cat((pose[:, :2], turn), 1) @ torch.from_numpy(matrix_of_pose(geometry))
+    rows = torch.cat((pose[:, :2], turn), 1) @ torch.from_numpy(matrix_of_pose(geometry)).to(pose.device)
     return rows.reshape(-1, 2, 3)
 
 
@@ -133,7 +135,7 @@ class _Stock:
     to_unit: Any
 
     @classmethod
-    def of(cls, template: Grey, parts: Sequence[GoodPart], geometry: ImmGeometry) -> _Stock:
+    def of(cls, template: Grey, parts: Sequence[GoodPart], geometry: ImmGeometry, device: TrainingDevice) -> _Stock:
         import torch
 
         width, height = geometry.small
@@ -145,9 +147,9 @@ class _Stock:
         small = cv2.resize(template, geometry.small, interpolation=cv2.INTER_AREA).astype(np.float32)
         return cls(
             geometry,
-            torch.from_numpy(small[None, None]),
-            torch.from_numpy(pictures.astype(np.float32)[:, None]),
-            torch.from_numpy(units.astype(np.float32)),
+            torch.from_numpy(small[None, None]).to(device),
+            torch.from_numpy(pictures.astype(np.float32)[:, None]).to(device),
+            torch.from_numpy(units.astype(np.float32)).to(device),
         )
 
     def draw(self, settings: ImmSettings, step: int) -> tuple[Any, Any]:
@@ -160,15 +162,15 @@ class _Stock:
         turn = np.radians(rng.uniform(-settings.max_angle_deg, settings.max_angle_deg, n))
         shift = rng.uniform(-2 * settings.max_shift, 2 * settings.max_shift, (n, 2))
         pose = np.column_stack((shift, np.sin(turn), np.cos(turn))).astype(np.float32)
-        true = torch.from_numpy((pose @ matrix_of_pose(self.geometry)).reshape(n, 2, 3))
+        true = torch.from_numpy((pose @ matrix_of_pose(self.geometry)).reshape(n, 2, 3)).to(self.pictures.device)
         chosen = rng.integers(0, len(self.pictures), n)
         to_picture = _chain(self.to_unit[chosen], _inverse(true))
         width, height = self.geometry.small
         fine = (n, 1, 2 * height, 2 * width)
         grid = functional.affine_grid(to_picture, list(fine), align_corners=False)
         moved = functional.grid_sample(self.pictures[chosen], grid, padding_mode="border", align_corners=False)
-        frames = functional.avg_pool2d(moved, 2).numpy()
-        return torch.from_numpy(_spoil(frames, settings, rng)), true
+        frames = functional.avg_pool2d(moved, 2).cpu().numpy()
+        return torch.from_numpy(_spoil(frames, settings, rng)).to(true.device), true
 
 
 def _spoil(frames: NDArray[np.float32], settings: ImmSettings, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -188,14 +190,13 @@ def _spoil(frames: NDArray[np.float32], settings: ImmSettings, rng: np.random.Ge
 
 def _loss(tensors: dict[str, Any], stock: _Stock, settings: ImmSettings, step: int) -> Any:
     """Stage 1: squared distance of nine points, px of the working size. Stage 2: eq. 1 on standardised pictures."""
-    import torch
     from torch.nn import functional
 
     frames, true = stock.draw(settings, step)
     found = predict_matrices(tensors, frames, stock.template, stock.geometry)
     if step < settings.n_steps:
-        at = torch.tensor([[x, y, 1.0] for x in (-0.7, 0.0, 0.7) for y in (-0.7, 0.0, 0.7)])
-        half = torch.tensor(stock.geometry.size, dtype=torch.float32) / 2
+        at = found.new_tensor([[x, y, 1.0] for x in (-0.7, 0.0, 0.7) for y in (-0.7, 0.0, 0.7)])
+        half = found.new_tensor(stock.geometry.size) / 2
         apart = ((found - true) @ at.T).transpose(1, 2) * half
         return (apart**2).sum(2).mean()
     width, height = stock.geometry.small
@@ -273,8 +274,8 @@ def _restore(optimiser: Any, tensors: dict[str, Any], moments: dict[str, NDArray
     for name, tensor in tensors.items():
         optimiser.state[tensor] = {
             "step": torch.tensor(float(step)),
-            "exp_avg": torch.from_numpy(moments[f"m/{name}"].copy()),
-            "exp_avg_sq": torch.from_numpy(moments[f"v/{name}"].copy()),
+            "exp_avg": torch.from_numpy(moments[f"m/{name}"].copy()).to(tensor.device),
+            "exp_avg_sq": torch.from_numpy(moments[f"v/{name}"].copy()).to(tensor.device),
         }
 
 
@@ -283,8 +284,8 @@ def _save(checkpoint: Path, tensors: dict[str, Any], optimiser: Any, step: int, 
     arrays: dict[str, NDArray[Any]] = {"step": np.array(step), "subject": np.array(subject)}
     for name, tensor in tensors.items():
         state = optimiser.state[tensor]
-        arrays[f"w/{name}"] = tensor.detach().numpy()
-        arrays[f"m/{name}"], arrays[f"v/{name}"] = state["exp_avg"].numpy(), state["exp_avg_sq"].numpy()
+        arrays[f"w/{name}"] = tensor.detach().cpu().numpy()
+        arrays[f"m/{name}"], arrays[f"v/{name}"] = (state[part].cpu().numpy() for part in ("exp_avg", "exp_avg_sq"))
     partial = checkpoint.with_suffix(".partial.npz")
     with partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

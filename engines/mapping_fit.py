@@ -20,6 +20,7 @@ from engines.features import CompactFeatures
 from engines.mapping_model import Dense, MappingModel
 from engines.mapping_training import Lesson, TwoLayers, descend
 from engines.scoring_model import Float
+from engines.training_device import TrainingDevice
 
 _LEAST_PICTURES = 3
 _SAMPLE = 20000
@@ -89,11 +90,13 @@ def fit_mapping(
     exposure: Exposure | None,
     settings: MappingSettings,
     seed: int,
+    device: TrainingDevice = "cpu",
 ) -> MappingModel:
     """Train N_M.
 
     Args: projected: (N, d, h, w) features of good parts. cells: (N, h, w) bool, the cells that count; a place where
-        fewer than three parts count is not scored. exposure: None: good parts alone (eq. 3).
+        fewer than three parts count is not scored. exposure: None: good parts alone (eq. 3). device: cpu is
+        numpy's, cuda needs torch.
     """
     grid = (projected.shape[2], projected.shape[3])
     places = np.flatnonzero(cells.sum(0) >= _LEAST_PICTURES)
@@ -108,7 +111,12 @@ def fit_mapping(
         features = (samples.features[chosen].astype(np.float32) - mean) / spread
         return Lesson(features, centres[samples.places[chosen]], n_exposed)
 
-    descend(net, draw, settings.steps, settings.rate, settings.margin)
+    if device == "cpu":
+        descend(net, draw, settings.steps, settings.rate, settings.margin)
+    else:
+        from engines.mapping_torch import descend_on
+
+        descend_on(device, net, draw, settings.steps, settings.rate, settings.margin)
     weight = np.asarray(net.weight1 / spread, np.float32)  # what standardises goes into the first layer
     first = Dense(weight, np.asarray(net.bias1 - weight @ mean, np.float32))
     return MappingModel(projection, (first, Dense(net.weight2, net.bias2)), grid, places.astype(np.int64), centres)

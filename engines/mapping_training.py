@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from engines.scoring_model import Float
 
 _RISE_SHARE = 0.05
-_MOMENTUM, _SQUARES, _LEAST = 0.9, 0.999, 1e-8
-_LEAST_LENGTH = 1e-6
+MOMENTUM, SQUARES, LEAST = 0.9, 0.999, 1e-8
+LEAST_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ def loss_and_gradients(net: TwoLayers, lesson: Lesson, margin: float) -> tuple[f
     n = len(lesson.features)
     hidden = np.maximum(lesson.features @ net.weight1.T + net.bias1, 0)
     value = hidden @ net.weight2.T + net.bias2
-    length = np.maximum(np.sqrt(np.square(value).sum(1, keepdims=True)), np.float32(_LEAST_LENGTH))
+    length = np.maximum(np.sqrt(np.square(value).sum(1, keepdims=True)), np.float32(LEAST_LENGTH))
     unit = value / length
     cosine = (unit * lesson.centres).sum(1)
     away = (1 - cosine) / 2
@@ -77,14 +77,14 @@ def loss_and_gradients(net: TwoLayers, lesson: Lesson, margin: float) -> tuple[f
 def descend(
     net: TwoLayers, draw: Callable[[], Lesson], n_steps: int, rate: float, margin: float
 ) -> NDArray[np.float64]:
-    """Train `net` in place. Returns: (n_steps,) the loss of each step."""
+    """Train `net` in place; its twin for a GPU is in engines/mapping_torch.py. Returns: (n_steps,) each step's loss."""
     momenta = [np.zeros_like(each) for each in net.arrays]
     squares = [np.zeros_like(each) for each in net.arrays]
     losses = np.zeros(n_steps)
     for step in range(n_steps):
         losses[step], gradients = loss_and_gradients(net, draw(), margin)
-        now = np.float32(rate * _rate_share(step, n_steps) / (1 - _MOMENTUM ** (step + 1)))
-        correction = np.float32(1 / math.sqrt(1 - _SQUARES ** (step + 1)))
+        now = np.float32(rate * rate_share(step, n_steps) / (1 - MOMENTUM ** (step + 1)))
+        correction = np.float32(1 / math.sqrt(1 - SQUARES ** (step + 1)))
         for moved in zip(net.arrays, gradients, momenta, squares, strict=True):
             _move(*moved, now, correction)
     return losses
@@ -94,12 +94,12 @@ def _move(
     array: Float, gradient: Float, momentum: Float, square: Float, rate: np.float32, correction: np.float32
 ) -> None:
     """One step of Adam: `array`, `momentum` and `square` in place."""
-    momentum += np.float32(1 - _MOMENTUM) * (gradient - momentum)
-    square += np.float32(1 - _SQUARES) * (np.square(gradient) - square)
-    array -= rate * momentum / (np.sqrt(square) * correction + np.float32(_LEAST))
+    momentum += np.float32(1 - MOMENTUM) * (gradient - momentum)
+    square += np.float32(1 - SQUARES) * (np.square(gradient) - square)
+    array -= rate * momentum / (np.sqrt(square) * correction + np.float32(LEAST))
 
 
-def _rate_share(step: int, n_steps: int) -> float:
+def rate_share(step: int, n_steps: int) -> float:
     """Share of the greatest rate at `step`."""
     n_rising = max(1.0, _RISE_SHARE * n_steps)
     if step < n_rising:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engines.backbone_torch import forward
 from engines.mask_learning import mask_pictures
 from engines.oanet_branches import Branch
+from engines.training_device import TrainingDevice
 from schemas.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ def prepare_lessons(
     seed: int,
     progress: Progress | None = None,
     usual_crops: NDArray[np.uint8] | None = None,
+    device: TrainingDevice = "cpu",
 ) -> Lessons:
     """Every version of every picture, and its maps.
 
     Args: crops: (N, h, w, 3) uint8 RGB of the part. fields: (K, N, F), see Lessons. usual_crops: other good parts, for
-        what is usual; else those of `crops` that are not defective.
+        what is usual; else those of `crops` that are not defective. device: where the maps are made.
     Raises: MissingExtra without torch.
     """
     try:
@@ -84,14 +86,14 @@ def prepare_lessons(
     planes = np.ascontiguousarray(usual.transpose(2, 0, 1), np.float32)
     if branch.weights is None:
         return Lessons(branch, planes, pictures, (), fields, defective)
-    weights = {name: torch.from_numpy(np.array(value)) for name, value in branch.weights.items()}
+    weights = {name: torch.from_numpy(np.array(value)).to(device) for name, value in branch.weights.items()}
     parts: list[list[torch.Tensor]] = [[] for _ in branch.spec.levels]
     with torch.no_grad():
         for begin in range(0, len(pictures), _BATCH):
-            batch = torch.from_numpy(pictures[begin : begin + _BATCH]).float()
+            batch = torch.from_numpy(pictures[begin : begin + _BATCH]).to(device).float()
             levels = forward(branch.spec, weights, batch.contiguous(memory_format=torch.channels_last))
             for held, level in zip(parts, branch.spec.levels, strict=True):
-                held.append(levels[level.name].half())
+                held.append(levels[level.name].half().cpu())
             if progress is not None:
                 progress("features", min(begin + _BATCH, len(pictures)), len(pictures))
     return Lessons(branch, planes, pictures, tuple(torch.cat(held) for held in parts), fields, defective)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.backbone import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Conv, MaxPool
 from engines.oanet import MOST_DEVIATION
 from engines.oanet_branches import N_STAGES, kernel_shapes
+from engines.training_device import TrainingDevice
 
 if TYPE_CHECKING:
     import torch
@@ -23,20 +24,22 @@ _EPSILON = 1e-5
 class LearntBackbone:
     """Convolutions that learn from the beginning, each with batch norm."""
 
-    def __init__(self, spec: BackboneSpec, seed: int) -> None:
+    def __init__(self, spec: BackboneSpec, seed: int, device: TrainingDevice = "cpu") -> None:
         import torch
 
         self.spec = spec
         shapes = kernel_shapes(spec)
         rng = np.random.default_rng(seed)
         self.kernels = {
-            name: torch.from_numpy(rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32))
+            name: torch.from_numpy(rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)).to(device)
             for name, shape in shapes.items()
         }
         for kernel in self.kernels.values():
             kernel.requires_grad_()
         self._learning = True
-        self.norms = {name: torch.nn.BatchNorm2d(shape[0], eps=_EPSILON) for name, shape in shapes.items()}
+        self.norms = {
+            name: torch.nn.BatchNorm2d(shape[0], eps=_EPSILON, device=device) for name, shape in shapes.items()
+        }
 
     def parameters(self) -> list[Any]:
         """What learns."""
@@ -56,7 +59,9 @@ class LearntBackbone:
         import torch
 
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._learning and has_bfloat16()):
+        with torch.autocast(
+            pictures.device.type, torch.bfloat16, enabled=self._learning and has_bfloat16(pictures.device)
+        ):
             return [level.float() for level in self._levels(pictures)]
 
     def _levels(self, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -85,11 +90,11 @@ class LearntBackbone:
         for layer in self.spec.layers:
             if not isinstance(layer, Conv):
                 continue
-            norm, kernel = self.norms[layer.weights], self.kernels[layer.weights].detach().numpy()
+            norm, kernel = self.norms[layer.weights], self.kernels[layer.weights].detach().cpu().numpy()
             assert norm.running_mean is not None and norm.running_var is not None
-            gain = norm.weight.detach().numpy() / np.sqrt(norm.running_var.numpy() + _EPSILON)
+            gain = norm.weight.detach().cpu().numpy() / np.sqrt(norm.running_var.cpu().numpy() + _EPSILON)
             weights[f"{layer.weights}.weight"] = np.asarray(kernel * gain[:, None, None, None], np.float32)
-            bias = norm.bias.detach().numpy() - norm.running_mean.numpy() * gain
+            bias = norm.bias.detach().cpu().numpy() - norm.running_mean.cpu().numpy() * gain
             weights[f"{layer.weights}.bias"] = np.asarray(bias, np.float32)
         return weights
 
@@ -114,7 +119,7 @@ def image_stages(
     for k, level in enumerate(maps):
         weight, bias, seen = tensors[f"mix{k}.weight"][:, :, None, None], tensors[f"mix{k}.bias"], level
         if level.dtype == torch.float16:
-            seen = level.bfloat16() if learning and has_bfloat16() else level.float()
+            seen = level.bfloat16() if learning and has_bfloat16(level.device) else level.float()
             seen = torch.cat((seen, seen.abs()), 1)
         mixed = functional.conv2d(seen, weight.to(seen.dtype), bias.to(seen.dtype)).relu().float()
         pooled = torch.cat((mixed.mean((2, 3)), mixed.amax((2, 3))), 1)
@@ -122,10 +127,12 @@ def image_stages(
     return stages
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 by itself; where it does not, float32 is faster."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether this processor or GPU multiplies bfloat16 by itself; where it does not, float32 is faster."""
     import torch
 
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

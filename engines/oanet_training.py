@@ -24,6 +24,7 @@ from engines.oanet_torch import (
     single_logit,
     told_by_place,
 )
+from engines.training_device import TrainingDevice
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,7 @@ class OanetSettings:
     fields: bool = True
     masks: bool = True
     seed: int = 0
+    device: TrainingDevice = "cpu"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +124,7 @@ class OanetTrainer:
             for begin in range(0, len(parts), _PART):
                 here = slice(begin, begin + _PART)
                 image = self._image(parts[here], version)
-                external = external_stages(self.tensors, *tensors_of(fields[here]))
+                external = external_stages(self.tensors, *self._told(fields[here]))
                 embedding = embed(self.tensors, image)
                 logits = (
                     single_logit(self.tensors, "image", image),
@@ -131,14 +133,14 @@ class OanetTrainer:
                     fused_logit(self.tensors, embedding, external),
                 )
                 found.append((*(each.sigmoid() for each in logits), embedding))
-        return Predictions(*(torch.cat(each).double().numpy() for each in zip(*found, strict=True)))
+        return Predictions(*(torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True)))
 
     def network(self) -> Oanet:
         """As it is exported, batch norm folded."""
         branch = self.lessons.branch
         weights = self.backbone.folded() if self.backbone is not None else branch.weights
         assert weights is not None
-        arrays = {name: value.detach().numpy().astype(np.float32) for name, value in self.tensors.items()
+        arrays = {name: value.detach().cpu().numpy().astype(np.float32) for name, value in self.tensors.items()
                   if not name.startswith("plain")}  # fmt: skip
         return Oanet(
             branch.name,
@@ -166,11 +168,11 @@ class OanetTrainer:
         arrays["fields.mean"], arrays["fields.scale"] = standard_of(fields[0, train])
         arrays |= self._places(train) if kept else {}
         arrays["usual"] = self.lessons.usual
-        self.tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        self.tensors = {name: torch.from_numpy(value).to(self.settings.device) for name, value in arrays.items()}
         for name, value in self.tensors.items():
             value.requires_grad_(not name.startswith(("usual", "fields.", "refine", "place")))
         if not kept:
-            self.backbone = LearntBackbone(spec, self.settings.seed)
+            self.backbone = LearntBackbone(spec, self.settings.seed, self.settings.device)
 
     def _places(self, train: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What good parts show at each place of each stage, and one over how much that varies."""
@@ -193,10 +195,11 @@ class OanetTrainer:
         import torch
 
         if self.backbone is not None:
-            pictures = torch.from_numpy(self.lessons.images_uint8(parts, version))
+            pictures = torch.from_numpy(self.lessons.images_uint8(parts, version)).to(self.settings.device)
             return image_stages(self.tensors, self.backbone.maps(pictures))
         at = torch.from_numpy(np.asarray(parts * N_VERSIONS + version))
-        told = [told_by_place(self.tensors, k, level[at]) for k, level in enumerate(self.lessons.maps)]
+        maps = (level[at].to(self.settings.device) for level in self.lessons.maps)
+        told = [told_by_place(self.tensors, k, level) for k, level in enumerate(maps)]
         return image_stages(self.tensors, told, learning)
 
     def _plain(self, image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -210,18 +213,26 @@ class OanetTrainer:
         return functional.linear(joint, tensors["plain.weight"], tensors["plain.bias"])[:, 0]
 
     def _loss(self, parts: NDArray[np.int64], rng: np.random.Generator) -> torch.Tensor:
-        import torch
         from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
-        truth = torch.from_numpy(self.lessons.defective[parts].astype(np.float32))
+        truth = self._truth(parts)
         image = self._image(parts, self._versions(len(parts), rng), learning=True)
         loss = entropy(single_logit(self.tensors, "image", image), truth)
         if not self.settings.fields:
             return loss
-        external = external_stages(self.tensors, *tensors_of(self._dropped(parts, rng)))
+        external = external_stages(self.tensors, *self._told(self._dropped(parts, rng)))
         loss = loss + entropy(single_logit(self.tensors, "external", external), truth)
         loss = loss + entropy(self._plain(image, external), truth)
         return loss + self.settings.alignment * alignment_loss(image, external)
+
+    def _truth(self, parts: NDArray[np.int64]) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(self.lessons.defective[parts].astype(np.float32)).to(self.settings.device)
+
+    def _told(self, fields: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+        fields_tensor, missing = tensors_of(fields)
+        return fields_tensor.to(self.settings.device), missing.to(self.settings.device)
 
     def _versions(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         return rng.integers(0, N_LEARNT if self.settings.masks else N_TURNS, n)
@@ -250,10 +261,12 @@ class OanetTrainer:
         with torch.no_grad():
             stages = torch.stack([self.stages(train, version) for version in range(n_versions)], 1)
             for k in range(N_STAGES):
-                weight, bias = principal_components(stages[:, 0, k * ALIGNED : (k + 1) * ALIGNED].double().numpy())
-                self.tensors[f"refine{k}.weight"] = torch.from_numpy(weight)
-                self.tensors[f"refine{k}.bias"] = torch.from_numpy(bias)
-        truth = torch.from_numpy(self.lessons.defective[train].astype(np.float32))
+                weight, bias = principal_components(
+                    stages[:, 0, k * ALIGNED : (k + 1) * ALIGNED].double().cpu().numpy()
+                )
+                self.tensors[f"refine{k}.weight"] = torch.from_numpy(weight).to(self.settings.device)
+                self.tensors[f"refine{k}.bias"] = torch.from_numpy(bias).to(self.settings.device)
+        truth = self._truth(train)
         head = [self.tensors[f"{name}.{part}"] for name in ("joint", "fused") for part in ("weight", "bias")]
         optimiser = torch.optim.SGD(
             head, self.settings.learning_rate, self.settings.momentum, weight_decay=self.settings.weight_decay
@@ -265,7 +278,7 @@ class OanetTrainer:
                 seen = stages[here, rng.integers(0, n_versions, len(here))]
                 with torch.no_grad():
                     embedding = embed(self.tensors, torch.split(seen, ALIGNED, 1))
-                    external = external_stages(self.tensors, *tensors_of(self._dropped(train[here], rng)))
+                    external = external_stages(self.tensors, *self._told(self._dropped(train[here], rng)))
                 optimiser.zero_grad()
                 torch.autograd.backward([entropy(fused_logit(self.tensors, embedding, external), truth[here])])
                 optimiser.step()
