@@ -31,12 +31,13 @@ from engines.feature_fit import FitSettings
 from engines.mapping_fit import Exposure, MappingSettings
 from engines.scoring_model import Float
 from pipeline.rig import Rig
-from pipeline.shrinkage import CANDIDATES
 from pipeline.train_settings import TrainSettings
 from pipeline.training import LEAST_LEVEL_SHARE
 from schemas.errors import InputError
 
 PAPER_MARGIN = 0.1
+ONE_SPREAD = 1e3
+"""A variance floor that no place exceeds."""
 IMM_DGM, NEITHER = "IMM + DGM", "neither"
 _SEED = 0
 
@@ -87,10 +88,10 @@ def ablate(data: Path, backbone: Backbone, settings: TrainSettings, n_good: int 
 
 def _distances(bench: Bench, fit: FitSettings) -> Rows:
     """The feature model, and what each of its parts is worth."""
-    yield bench.distance(f"distance, shrinkage {fit.shrinkage:g} as chosen", fit)
+    yield bench.distance(f"distance, variance floor {fit.floor:g} as chosen", fit)
     yield bench.distance("distance, one centre a place", replace(fit, centres=1))
-    yield bench.distance("distance, a place's own spread", replace(fit, shrinkage=CANDIDATES[0]))
-    yield bench.distance("distance, one spread for all places", replace(fit, shrinkage=1.0))
+    yield bench.distance("distance, a place's own spread", replace(fit, floor=0.0))
+    yield bench.distance("distance, one spread for all places", replace(fit, floor=ONE_SPREAD))
     yield bench.distance("distance, no level of a frame's own", replace(fit, power=0.0))
 
 
@@ -117,7 +118,7 @@ class Bench:
         return cls(scene, rig, projection, good, cells, exposure, scene.project_tests(rig, projection))
 
     def settled(self) -> Bench:
-        """The same with the feature model's shrinkage chosen as `train` chooses it."""
+        """The same with the feature model's variance floor chosen as `train` chooses it."""
         rig = self.rig.settled(self.scene.good, self.projection, self.good, self.cells, silent)
         return replace(self, rig=rig)
 

@@ -47,8 +47,8 @@ def false_calls(case: Case, folder: Path, say: Callable[[str], None], n_splits: 
     Template and alignment are those learnt from all of them: it is the thresholds' promise that is tested.
     """
     bundle = train_case(case, folder, lambda text: None)
-    preparation, chosen = Preparation.of_bundle(bundle), bundle.manifest.training.figures["shrinkage"]
-    settings = TrainSettings(precision="f32", fit=FitSettings(shrinkage=float(str(chosen))))
+    preparation, chosen = Preparation.of_bundle(bundle), bundle.manifest.training.figures["variance_floor"]
+    settings = TrainSettings(precision="f32", fit=FitSettings(floor=float(str(chosen))))
     paths = picture_paths(lay_out(case.data, folder) / "train" / "good")
     prepared = (preparation.prepare(read_picture(path, preparation.decode_rules)[0])[1] for path in paths)
     aligned = [each for each in prepared if each is not None]

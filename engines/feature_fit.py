@@ -1,8 +1,8 @@
 """Fitting the feature model from good parts alone, in closed form and k-means: numpy, no gradient steps.
 
 The projection whitens what good parts vary around their place's centre, pooled over places, and keeps d random
-directions of that space: subtle deviations count as much as bold ones. At each place the variances are shrunk
-towards the pooled ones, and K centres by k-means hold what good parts look like there.
+directions of that space: subtle deviations count as much as bold ones. A place's variances are its own, but a share of
+the pooled ones at least, and K centres by k-means hold what good parts look like there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engines.features import CompactFeatures
 
 _RIDGE = 3.0
 """Added to the whitened covariance, in units of its mean variance."""
-USUAL_SHRINKAGE = 0.6
+USUAL_FLOOR = 1.0
 _LEAST_PICTURES = 3
 _CHUNK_PLACES = 128
 _ROUNDS = 8
@@ -28,15 +28,15 @@ _ROUNDS = 8
 class FitSettings:
     """How the model is fitted; the defaults are those measured in docs/accuracy.md.
 
-    `dimensions` kept of the features; `shrinkage` of a place's variances towards the pooled ones, None: `train`
-    chooses it on generated defects (pipeline/shrinkage.py), and a fit by itself takes 0.6; `centres` a place, at most a
-    third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean than this multiple of the
-    median distance are left out, so that a few bad ones do no harm. `power` of a frame's own level that its distances
-    are divided by: 0 judges them as they are, 1 by how they stand out alone.
+    `dimensions` kept of the features; `floor` of a place's variances, in units of the pooled ones, None: `train`
+    chooses it on generated defects (pipeline/variance_floor.py), and a fit by itself takes 1; `centres` a place, at
+    most a third of the pictures; `outlier_ratio`: at each place, good parts farther from the mean than this multiple of
+    the median distance are left out, so that a few bad ones do no harm. `power` of a frame's own level that its
+    distances are divided by: 0 judges them as they are, 1 by how they stand out alone.
     """
 
     dimensions: int = 144
-    shrinkage: float | None = None
+    floor: float | None = None
     centres: int = 24
     outlier_ratio: float = 3.0
     power: float = 0.5
@@ -95,8 +95,7 @@ def fit_model(
     mean /= np.maximum(count, 1)
     for picture, counted in zip(projected, cells, strict=True):
         squares += np.where(counted, np.square(picture - mean), 0)
-    shrinkage = USUAL_SHRINKAGE if settings.shrinkage is None else settings.shrinkage
-    weight = _weights(squares, count, shrinkage)
+    weight = _weights(squares, count, USUAL_FLOOR if settings.floor is None else settings.floor)
     chosen_mean = mean.reshape(d, -1)[:, places].T
     chosen_weight = weight.reshape(d, -1)[:, places].T
     n_centres = max(1, min(settings.centres, n // 3))
@@ -121,14 +120,18 @@ def fit_model(
     )
 
 
-def _weights(squares: Float, count: NDArray[np.int64], shrinkage: float) -> Float:
-    """(d, h, w) reciprocal spread, the variances smoothed over neighbours and shrunk, divided by sqrt(d)."""
+def _weights(squares: Float, count: NDArray[np.int64], floor: float) -> Float:
+    """(d, h, w) reciprocal spread, the variances smoothed over neighbours, `floor` times the pooled ones at least.
+
+    Divided by sqrt(d). A quiet place is not believed to be quieter than all are: what a few good parts happened not to
+    show there would alarm; a restless one keeps its restlessness.
+    """
     known = count >= _LEAST_PICTURES
     freedom = np.maximum(count - 1, 1).astype(np.float32)
     pooled = squares[:, known].sum(1) / max(float(freedom[known].sum()), 1.0)
     mass = np.maximum(cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.7), 1e-3)
     place = np.stack([cv2.GaussianBlur(m * known, (0, 0), 0.7) / mass for m in squares / freedom])
-    variance = (1 - shrinkage) * place + shrinkage * pooled[:, None, None]
+    variance = np.maximum(place, floor * pooled[:, None, None])
     return np.asarray(1 / np.sqrt(np.maximum(variance, 1e-8) * len(squares)), np.float32)
 
 

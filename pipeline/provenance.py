@@ -52,8 +52,9 @@ def manifest_of(
             pictures_sha256=good.sha256,
             figures={
                 "localiser": settings.localiser,
+                "device": settings.device,
                 "dimensions": settings.fit.dimensions,
-                "shrinkage": trained.fit.shrinkage,
+                "variance_floor": trained.fit.floor,
                 "centres": settings.fit.centres,
                 "outlier_ratio": settings.fit.outlier_ratio,
                 "synthetic_defects": trained.n_synthetic,

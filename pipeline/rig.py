@@ -21,8 +21,8 @@ from pipeline.exposure import expose
 from pipeline.placing import Progress
 from pipeline.preparation import Prepared
 from pipeline.score_map import ScoreMapper, scored_pixels
-from pipeline.shrinkage import choose_shrinkage
 from pipeline.train_settings import TrainSettings
+from pipeline.variance_floor import choose_floor
 
 Bool = NDArray[np.bool_]
 _PROJECTION_PICTURES = 96
@@ -95,13 +95,13 @@ class Rig:
         self, aligned: Sequence[Prepared], projection: Float, projected: NDArray[np.float16], cells: Bool,
         progress: Progress,
     ) -> Rig:  # fmt: skip
-        """The same with the feature model's shrinkage chosen, where the settings leave it open."""
+        """The same with the feature model's variance floor chosen, where the settings leave it open."""
         s = self.settings
-        if s.localiser == "alm" or s.fit.shrinkage is not None:
+        if s.localiser == "alm" or s.fit.floor is not None:
             return self
         extractor = FeatureExtractor(self.backbone, self.size_px, projection=projection, n_threads=s.n_threads)
-        chosen = choose_shrinkage(self, extractor, projection, aligned, projected, cells, s.fit, s.seed, progress)
-        return replace(self, settings=replace(s, fit=replace(s.fit, shrinkage=chosen)))
+        chosen = choose_floor(self, extractor, projection, aligned, projected, cells, s.fit, s.seed, progress)
+        return replace(self, settings=replace(s, fit=replace(s.fit, floor=chosen)))
 
     def expose(
         self, aligned: Sequence[Prepared], projection: Float, cells: Bool, progress: Progress
@@ -131,7 +131,7 @@ class Rig:
         if s.localiser == "distance":
             return fit_model(projection, projected, cells, s.fit, s.seed)
         chosen = slice(None) if usual is None or usual.all() else usual
-        mapping = fit_mapping(projection, projected[chosen], cells[chosen], exposure, s.mapping, s.seed)
+        mapping = fit_mapping(projection, projected[chosen], cells[chosen], exposure, s.mapping, s.seed, s.device)
         if s.localiser == "alm":
             return mapping
         return CombinedModel(fit_model(projection, projected[chosen], cells[chosen], s.fit, s.seed), mapping)

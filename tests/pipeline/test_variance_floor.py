@@ -1,4 +1,4 @@
-"""Choosing how far a place's own variances are believed, on generated defects."""
+"""Choosing how quiet a place may be held to be, on generated defects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from engines.feature_fit import FitSettings
 from engines.features import FeatureExtractor
 from pipeline.preparation import Prepared
 from pipeline.rig import Rig
-from pipeline.shrinkage import CANDIDATES, best_of, choose_shrinkage
 from pipeline.train_settings import TrainSettings
+from pipeline.variance_floor import CANDIDATES, best_of, choose_floor
 
 SIZE_PX = (64, 64)
 
@@ -31,7 +31,7 @@ def chosen(good: list[Prepared], settings: TrainSettings) -> float | None:
     rig = Rig.build(load_student(), SIZE_PX, None, settings)
     cells = np.stack([rig.cells(each.valid) for each in good])
     projection = rig.learn_projection(good, cells, quiet)
-    return rig.settled(good, projection, rig.project(good, projection, quiet), cells, quiet).settings.fit.shrinkage
+    return rig.settled(good, projection, rig.project(good, projection, quiet), cells, quiet).settings.fit.floor
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -43,12 +43,12 @@ def test_places_that_differ_in_what_varies_keep_their_own_variances() -> None:
     restless[:, :32] = True
     good = parts(16, restless)
     found = chosen(good, TrainSettings())
-    assert found in CANDIDATES and found < 1
+    assert found == CANDIDATES[0]
     assert chosen(good, TrainSettings()) == found
 
 
-def test_a_shrinkage_that_was_asked_for_stays() -> None:
-    assert chosen(parts(8, np.zeros((64, 64), np.bool_)), TrainSettings(fit=FitSettings(shrinkage=0.45))) == 0.45
+def test_a_floor_that_was_asked_for_stays() -> None:
+    assert chosen(parts(8, np.zeros((64, 64), np.bool_)), TrainSettings(fit=FitSettings(floor=0.45))) == 0.45
 
 
 def test_choosing_says_how_far_it_is() -> None:
@@ -60,7 +60,7 @@ def test_choosing_says_how_far_it_is() -> None:
     extractor = FeatureExtractor(rig.backbone, SIZE_PX, projection=projection)
     said: list[str] = []
     projected = rig.project(good, projection, quiet)
-    found = choose_shrinkage(
+    found = choose_floor(
         rig, extractor, projection, good, projected, cells, settings.fit, 0, lambda what, done, total: said.append(what)
     )
     assert found in CANDIDATES

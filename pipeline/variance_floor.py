@@ -1,7 +1,8 @@
-"""How far a place's variances are drawn towards all places' own: chosen from good parts alone, on generated defects.
+"""How quiet a place may be held to be, in units of what all places vary: chosen on good parts and generated defects.
 
-Whether a place's own restlessness is to be believed depends on the product: a texture or a board, whose places differ
-in what varies there, wants its own; screws whose thread stands differently on every part do better with that of all.
+A place's own restlessness always counts; its quiet counts as far as this floor. How far it is to be believed depends
+on the product: boards and textures, whose places differ in what varies there, want a low floor; screws, whose thread
+stands differently on every part, a high one.
 Each candidate is fitted without some good parts, and these, each spoilt in one place, are judged by it: the one
 whose score maps point best at the spoilt places, by mean average precision, is taken.
 """
@@ -25,7 +26,7 @@ from pipeline.preparation import Prepared
 Bool = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 
-CANDIDATES = (0.1, 0.3, 0.6, 1.0)
+CANDIDATES = (0.7, 1.0, 1.4)
 N_SPOILT = 120
 _MOST_PARTS = 120
 _TIE = 0.25
@@ -45,7 +46,7 @@ class Scoring(Protocol):
         ...
 
 
-def choose_shrinkage(
+def choose_floor(
     rig: Scoring,
     extractor: FeatureExtractor,
     projection: Float,
@@ -72,7 +73,7 @@ def choose_shrinkage(
         features = np.concatenate([each[1] for each in spoilt])
         rows = []
         for candidate in CANDIDATES:
-            settings = replace(fit, shrinkage=candidate)
+            settings = replace(fit, floor=candidate)
             grids = fit_model(projection, projected[rest], cells[rest], settings, seed).score(features)
             rows.append(
                 [_precision(rig, grid, part, mask) for grid, (part, _, mask) in zip(grids, spoilt, strict=True)]
