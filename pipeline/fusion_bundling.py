@@ -15,6 +15,7 @@ from engines.oanet_branches import image_branch
 from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
 from engines.oanet_lessons import CLEAN, Progress, prepare_lessons
 from engines.oanet_training import OanetSettings
+from engines.training_device import TrainingDevice
 from pipeline.field_reader import FieldReader
 from pipeline.fusion_members import fusion_members
 from pipeline.gate import lost_share
@@ -67,7 +68,14 @@ def check_extras() -> None:
 
 
 def teach_fusion(
-    path: Path, labels: Path, *, branch: str = "student", weights: Path | None = None, seed: int = 0, progress: Progress
+    path: Path,
+    labels: Path,
+    *,
+    branch: str = "student",
+    weights: Path | None = None,
+    seed: int = 0,
+    progress: Progress,
+    device: TrainingDevice = "cpu",
 ) -> FusionSummary:
     """Train on the pictures of `labels` and write the bundle at `path` anew, with what fuses in it.
 
@@ -85,12 +93,13 @@ def teach_fusion(
     parts = load_labelled(labels, reader, part_px, Preparation.of_bundle(bundle).decode_rules, progress)
     good = parts.crops[~parts.defective]
     lessons = prepare_lessons(
-        image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress
-    )
+        image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress,
+        device=device,
+    )  # fmt: skip
     order = np.random.default_rng([seed, 7]).permutation(len(parts.defective))
     held, train = np.split(order, [round(_HELD_SHARE * len(order))])
     fusion = train_fusion(
-        parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed), progress=progress
+        parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed, device=device), progress=progress
     )
     _check_backends(oanet_graph(fusion.trainer.network()), lessons.images_uint8(order[:_PARITY_PARTS], CLEAN),
                     fusion.bag.usual.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip

@@ -17,6 +17,7 @@ from engines.imm import fitting_size
 from engines.imm_graph import build_imm
 from engines.imm_start import NetworkStart
 from engines.imm_training import GoodPart, ImmSettings, train_imm
+from engines.training_device import TrainingDevice
 from schemas.errors import SetupError
 from schemas.verdict import AlignmentStatus
 
@@ -49,6 +50,7 @@ def learn_matcher(
     seed: int,
     checkpoint: Path | None,
     progress: Progress,
+    device: TrainingDevice = "cpu",
 ) -> Matcher:
     """The network for `template` (H, W), trained on good `pictures` (h, w) within the capture range of `align`.
 
@@ -73,7 +75,8 @@ def learn_matcher(
     def report(step: int, total: int, _loss: float) -> None:
         progress("matching network", step, total)
 
-    model = build_imm(small, train_imm(small, parts, settings, checkpoint=checkpoint, report=report))
+    weights = train_imm(small, parts, settings, checkpoint=checkpoint, report=report, device=device)
+    model = build_imm(small, weights)
     matching = Aligner.build(template, align.model_copy(update={"start": "network"}), model)
     tried = kept[:_N_TRIED]
     n_same = sum(

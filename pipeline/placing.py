@@ -49,7 +49,7 @@ def learn_alignment(
             raise InputError("--align-start network is for parts that move; leave it out with --motion none")
         matcher = learn_matcher(
             chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
-            checkpoint=settings.network_checkpoint, progress=progress,
+            checkpoint=settings.network_checkpoint, progress=progress, device=settings.device,
         )  # fmt: skip
         align = align.model_copy(update={"start": "network"})
     picture = good.pictures[chosen.index]

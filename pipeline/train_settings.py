@@ -9,6 +9,7 @@ from typing import Literal
 from engines.feature_fit import FitSettings
 from engines.manifest import Reduction
 from engines.mapping_fit import MappingSettings
+from engines.training_device import TrainingDevice
 from schemas.verdict import Box
 
 Motion = Literal["none", "rigid", "similarity", "affine"]
@@ -29,6 +30,8 @@ class TrainSettings:
     false_calls_per_1000: float = 5.0
     seed: int = 0
     n_threads: int = 1
+    device: TrainingDevice = "cpu"
+    """Where networks learn. Features are made on the CPU, as the line makes them."""
     decode_reduction: DecodeReduction = "auto"
     """Frames are decoded at this fraction of their size; `auto`: see pipeline/reduction.py."""
     align_image: Literal["grey", "edges"] = "grey"

@@ -72,6 +72,14 @@ _REDUCTIONS: dict[ReductionName, Literal["auto", 1, 2, 4]] = {
 }
 
 
+class DeviceName(StrEnum):
+    """Where networks learn."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 class ColourName(StrEnum):
     """Whether colour is looked at."""
 
@@ -146,7 +154,7 @@ def train(
     variations: Annotated[
         int, typer.Option(min=0, help="Learn also from so many variations of each good picture: 40 for a golden board.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed and pictures give the same bundle.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed and pictures give the same bundle; nearly, on a GPU.")] = 0,
     fields: Annotated[
         Path | None,
         typer.Option(help="Layout of printed machine parameters, from `sightline layout`: read on the line."),
@@ -159,6 +167,13 @@ def train(
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
+    device: Annotated[
+        DeviceName,
+        typer.Option(
+            help="Where networks learn (--localiser alm or both, --align-start network, --labels); the rest is "
+            "done on the CPU. auto: cuda when torch is installed and sees a GPU."
+        ),
+    ] = DeviceName.AUTO,
     created_at: Annotated[
         datetime | None, typer.Option(help="Time written into the bundle (UTC); now when absent.")
     ] = None,
@@ -166,9 +181,11 @@ def train(
 ) -> None:
     """Learn a product from pictures of good parts: template, alignment, model, thresholds, parity gate, bundle.
 
-    Needs no GPU and no download. Takes seconds for small pictures, minutes for hundreds of large ones.
+    Needs no GPU and no download. Takes seconds for small pictures, minutes for hundreds of large ones or where a
+    network is learnt, which a GPU shortens.
     """
     from deploy.commands.progress import ConsoleProgress
+    from engines.training_device import training_device
     from pipeline.bundling import train_bundle
     from pipeline.field_members import FieldMembers
     from pipeline.fusion_bundling import teach_fusion
@@ -183,7 +200,15 @@ def train(
         if fields is None:
             raise InputError("--labels fuses a picture with its machine parameters: give --fields layout.toml as well")
         read_labels(labels)
+    networks = localiser is not LocaliserName.DISTANCE or align_start is AlignStartName.NETWORK or labels is not None
+    if device is DeviceName.CUDA and not networks:
+        raise InputError(
+            "--device cuda: no network is learnt here; it is for --localiser alm or both, --align-start network and "
+            "--labels"
+        )
+    learns_on = training_device(device.value if networks else "cpu")
     settings = TrainSettings(
+        device=learns_on,
         motion=motion.value,
         precision=precision.value,
         localiser=localiser.value,
@@ -214,7 +239,7 @@ def train(
             fields=None if fields is None else FieldMembers.open(fields),
         )
         if labels is not None:
-            fused = teach_fusion(out, labels, seed=seed, progress=progress)
+            fused = teach_fusion(out, labels, seed=seed, progress=progress, device=learns_on)
             summary = summary.model_copy(
                 update={"sha256": fused.sha256, "size_bytes": fused.size_bytes, "fusion": fused}
             )
