@@ -14,6 +14,11 @@ from schemas.errors import SetupError
 _MOSTLY_PART = 0.6
 
 
+def border_median(grey: NDArray[np.float32]) -> float:
+    """Median of a picture's outermost pixels, in grey levels."""
+    return float(np.median(np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))))
+
+
 def border_level(grey: NDArray[np.float32]) -> tuple[float, float]:
     """Median of a picture's outermost pixels, and their robust spread, in grey levels."""
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.align_foreground import border_level
+from engines.align_foreground import border_median
 from engines.align_settings import AlignSettings
 from engines.geometry import Size, Transform, compose, invert, resize_transform, rotation
 from engines.kernel import kernel
@@ -131,7 +131,7 @@ def search(bank: SearchBank, grey: F32, n_best: int) -> NDArray[np.float64]:
     Args: grey: (h, w) float32, any reduction of the working frame.
     """
     small = np.asarray(cv2.resize(grey, bank.size, interpolation=cv2.INTER_AREA), np.float32)
-    spectrum = np.fft.rfft2(small - np.float32(border_level(small)[0]))
+    spectrum = np.fft.rfft2(small - np.float32(border_median(small)))
     scores = np.asarray(np.fft.irfft2(bank.spectra * spectrum, s=small.shape), np.float32)
     width, height = bank.size
     found = _peaks(scores, bank.shifts, bank.whole_circle, n_best)

@@ -155,7 +155,8 @@ def warp_to_template(
     is halved first, which says the same and costs a third. Pixels outside the frame repeat its border
     (see `valid_mask`). Returns: (H, W) or (H, W, C) of the same type.
     """
-    step = math.sqrt(abs(float(np.linalg.det(transform[:, :2]))))
+    (a, b, _), (c, d, _) = transform.tolist()
+    step = math.sqrt(abs(a * d - b * c))
     while step >= _HALVED_FROM and frame.shape[0] % 2 == 0 and frame.shape[1] % 2 == 0:
         whole, half = (frame.shape[1], frame.shape[0]), (frame.shape[1] // 2, frame.shape[0] // 2)
         frame = cv2.resize(frame, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]

@@ -70,6 +70,12 @@ class Picture:
         first = (self.reduction - 1) / 2
         return np.array([[self.reduction, 0.0, first], [0.0, self.reduction, first]])
 
+    def shift_as_sent(self, dx_px: float, dy_px: float) -> tuple[float, float]:
+        """A shift from the middle of these pixels, in them, as one from the middle of the picture as sent."""
+        (width, height), (sent_width, sent_height) = self.decoded_px, self.size_px
+        off_x, off_y = (self.reduction * width - sent_width) / 2, (self.reduction * height - sent_height) / 2
+        return self.reduction * dx_px + off_x, self.reduction * dy_px + off_y
+
 
 def decode(picture: bytes, content_type: str, rules: DecodeRules = DecodeRules()) -> Picture:
     """The pixels of `picture`, which its sender says is `content_type`.

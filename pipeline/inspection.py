@@ -223,7 +223,8 @@ class Inspector:
         settings = self.bundle.manifest.score
         fixed = self._fixed_pixels(recipe.ignore_px)
         scored = scored_pixels(frame.prepared.valid, fixed, settings.border_px)
-        score_map = self._mapper.map(grid, scored, scored_pixels(frame.prepared.valid, fixed, 0))
+        cells = None if scored is None else self._mapper.cells(scored)
+        score_map = self._mapper.map(grid, scored, scored_pixels(frame.prepared.valid, fixed, 0), cells)
         score = self._mapper.frame_score(score_map, recipe.min_area_px)
         if score == UNSCORED:
             return self._unscorable(frame, recipe)
@@ -248,7 +249,7 @@ class Inspector:
             heat_map = heat_map_png(frame.prepared.grey, score_map, recipe.thresholds)
         return Inspection(
             outcome, reason, detail, score, defects, frame.alignment, frame.prepared.grey,
-            self._mapper.masked(grid, scored), score_map,
+            self._mapper.masked(grid, cells), score_map,
             frame.prepared.transform, frame.at.frame_size_px, heat_map, frame.at.decode_ms, frame.at.align_ms,
             share_ms + _ms_since(start), frame.at.read.readings(), frame.at.read.read_ms,
             fused,

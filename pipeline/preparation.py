@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engines.align import Aligner
 from engines.align_settings import AlignSettings
 from engines.bundle import MATCHER, Bundle
-from engines.geometry import Transform, compose, invert, pose, resize_transform, warp_to_template
+from engines.geometry import Transform, compose, invert, resize_transform, warp_to_template
 from engines.manifest import Reduction
 from pipeline.decode import DEFAULT_MAX_PIXELS, DecodeRules, Picture
 from pipeline.frame_edge import fill_outside
@@ -108,8 +108,7 @@ class Preparation:
         dx_px, dy_px, transform = found.dx_px, found.dy_px, found.transform
         if picture.reduction > 1:
             transform = compose(picture.to_sent, transform)
-            moved = pose(transform, self.input_size_px, picture.size_px)
-            dx_px, dy_px = moved.dx_px, moved.dy_px
+            dx_px, dy_px = picture.shift_as_sent(dx_px, dy_px)
         published = Alignment(
             status=found.status,
             dx_px=dx_px,

@@ -51,11 +51,13 @@ class ScoreMapper:
         grid: NDArray[np.float32],
         scored: NDArray[np.bool_] | None = None,
         shown: NDArray[np.bool_] | None = None,
+        cells: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The score map of `grid` (h, w).
 
         Args: scored: (H, W) bool, pixels that may be scored; None: all. shown: (H, W) bool, pixels that get a value,
             from the scored cells around them: up to the frame's edge, where nothing is trusted itself; None: `scored`.
+            cells: those of `scored`, where they are known.
         Returns: (H, W) float32, `UNSCORED` where `shown` is False.
         """
         whole = np.ascontiguousarray(grid, np.float32)
@@ -63,7 +65,8 @@ class ScoreMapper:
         if scored is None:
             return spread(whole, *tables)
         pixels = np.ascontiguousarray(scored if shown is None else shown)
-        return spread_scored(whole, self.cells(scored), *tables, pixels, _LEAST_WEIGHT, UNSCORED)
+        counted = self.cells(scored) if cells is None else cells
+        return spread_scored(whole, counted, *tables, pixels, _LEAST_WEIGHT, UNSCORED)
 
     def cells(self, scored: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(h, w) float32: 1 where at least half of the tile around a cell's centre may be scored, else 0."""
@@ -72,9 +75,10 @@ class ScoreMapper:
             np.ascontiguousarray(scored), self.settings.grid_stride_px, self.settings.grid_origin_px, shape
         )
 
-    def masked(self, grid: NDArray[np.float32], scored: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-        """`grid` (h, w) with NaN in the cells that may not be scored: what lies there says nothing about the part."""
-        return grid if scored is None else np.where(self.cells(scored) > 0, grid, np.float32(np.nan))
+    @staticmethod
+    def masked(grid: NDArray[np.float32], cells: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """`grid` (h, w) with NaN in the `cells` that may not be scored: what lies there says nothing about the part."""
+        return grid if cells is None else np.where(cells > 0, grid, np.float32(np.nan))
 
     def frame_score(self, score_map: NDArray[np.float32], min_area_px: int = 1) -> float:
         """The greatest score that at least max(`robust_area_px`, `min_area_px`) pixels of the map reach.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.geometry import apply, motion
+from engines.geometry import apply, compose, motion, pose
 from engines.manifest import Manifest
 from pipeline.decode import DecodeRules, Picture, decode, reduced
 from pipeline.inspection import Inspection, Inspector, RecipeRules
@@ -94,13 +94,13 @@ class TestDecoding:
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("pose", POSES)
+    @pytest.mark.parametrize("lies", POSES)
     @pytest.mark.parametrize("extension", [".png", ".jpg"])
     def test_a_part_is_found_where_it_lies_in_the_frame_as_sent(
-        self, extension: str, pose: tuple[float, float, float]
+        self, extension: str, lies: tuple[float, float, float]
     ) -> None:
-        jpeg = encode(extension, plate_frame(*pose, frame_px=WHOLE_PX))
-        truth = motion(WHOLE_PX, TEMPLATE_PX, *pose)
+        jpeg = encode(extension, plate_frame(*lies, frame_px=WHOLE_PX))
+        truth = motion(WHOLE_PX, TEMPLATE_PX, *lies)
         corners = np.array([[0.0, 0.0], [95.0, 0.0], [95.0, 79.0], [0.0, 79.0]])
         for reduction in (1, *REDUCTIONS):
             bundle = plate_bundle(frame_size_px=WHOLE_PX, decode_reduction=reduction)
@@ -110,7 +110,7 @@ class TestPlaces:
             apart_px = np.abs(apply(placed.transform, corners) - apply(truth, corners)).max()
             assert apart_px < 1.0, f"1/{reduction}: {apart_px} of the frame's pixels, of which a template pixel has 8"
             published = [placed.alignment.dx_px, placed.alignment.dy_px, placed.alignment.angle_deg]
-            np.testing.assert_allclose(np.array(published, np.float64), np.array(pose), atol=0.5)
+            np.testing.assert_allclose(np.array(published, np.float64), np.array(lies), atol=0.5)
             np.testing.assert_array_equal(seen.transform, placed.transform)
 
     def test_a_defect_is_boxed_where_it_lies_in_the_frame_as_sent(self) -> None:
@@ -145,7 +145,7 @@ class TestPlaces:
 
     def test_a_picture_is_answered_the_same_alone_and_in_a_batch(self) -> None:
         inspector = Inspector(plate_bundle(frame_size_px=WHOLE_PX, decode_reduction=2), backend="onnxruntime")
-        requests = [request(plate_frame(*pose, frame_px=WHOLE_PX), ".jpg") for pose in POSES]
+        requests = [request(plate_frame(*lies, frame_px=WHOLE_PX), ".jpg") for lies in POSES]
         together = inspector.inspect(requests, RecipeRules(LIMITS))
         for alone, beside in zip(requests, together, strict=True):
             (answer,) = inspector.inspect([alone], RecipeRules(LIMITS))
@@ -157,6 +157,16 @@ class TestPlaces:
         (answer,) = inspector.inspect([request(plate_frame(frame_px=(384, 320)))], RecipeRules(LIMITS))
         assert isinstance(answer, Inspection) and answer.reason is Reason.WRONG_SIZE
         assert "384x320" in answer.detail and "768x640" in answer.detail
+
+
+@pytest.mark.parametrize("size_px", [(384, 320), (97, 63), (130, 77)])
+def test_a_shift_as_sent_is_that_of_the_transform_as_sent(size_px: tuple[int, int]) -> None:
+    pixels = np.zeros((size_px[1], size_px[0]), np.uint8)
+    for reduction in REDUCTIONS:
+        picture = Picture(reduced(pixels, reduction), None, reduction, size_px)
+        transform = motion(picture.decoded_px, TEMPLATE_PX, 3.25, -7.5, 40)
+        moved = pose(compose(picture.to_sent, transform), TEMPLATE_PX, size_px)
+        np.testing.assert_allclose(picture.shift_as_sent(3.25, -7.5), (moved.dx_px, moved.dy_px), atol=1e-9)
 
 
 class TestManifest:

@@ -115,6 +115,6 @@ def test_a_cell_that_may_not_be_scored_says_nothing() -> None:
     mapper = ScoreMapper.build(ScoreSettings(), (32, 32), (4, 4))
     scored = np.ones((32, 32), np.bool_)
     scored[:8, 8:16] = False
-    masked = mapper.masked(np.full((4, 4), 9, np.float32), scored)
+    masked = mapper.masked(np.full((4, 4), 9, np.float32), mapper.cells(scored))
     assert np.argwhere(np.isnan(masked)).tolist() == [[0, 1]]
     assert mapper.masked(masked, None) is masked
