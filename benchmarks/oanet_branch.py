@@ -33,7 +33,7 @@ _KEPT, _SMALL = OanetSettings(), OanetSettings(n_epochs=15, more_epochs=5)
 _DEEP = OanetSettings(n_epochs=10, more_epochs=3)
 """Branches that learn from the beginning have half, and a third, of the paper's 30 epochs, for they take longest."""
 BRANCHES: Mapping[str, BranchCase] = {
-    "student": BranchCase(112, _KEPT, True, 3.0),
+    "student": BranchCase(160, _KEPT, True, 5.0),
     "resnet18": BranchCase(80, _KEPT, True, 3.2),
     "alexnet": BranchCase(80, _SMALL, False, 2.0),
     "vgg16": BranchCase(64, _DEEP, False, 4.0),

@@ -43,7 +43,7 @@ def fusion_cost(fusion: Fusion, values: NDArray[np.float64], n_runs: int = 300) 
             "added_fastest_ms": round(float(taken["verdict"].min() - taken["image"].min()), 3),
         }
     some = np.arange(min(64, len(values)))
-    fields = fusion.bag.usual.describe(values[some])
+    fields = fusion.bag.description.describe(values[some])
     figures["openvino_difference"] = backend_difference(whole, lessons.images_uint8(some, CLEAN), fields, "openvino")
     return figures
 
@@ -52,7 +52,7 @@ def verdict(
     fusion: Fusion, session: OanetSession, station: StationGate, picture: NDArray[np.uint8], row: NDArray[np.float64]
 ) -> float:
     """Probability of a defect of one part, everything counted: network, trees, gate, rule."""
-    described = fusion.bag.usual.describe(row)
+    described = fusion.bag.description.describe(row)
     heard = session.infer(picture, described)
     gate = station.update(heard.embedding[0], row[0], lost_share(picture[0])).gate
     voices = Voices(

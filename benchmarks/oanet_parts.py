@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.ase_line import BLOCK, AseLine
 from pipeline.ase_parameters import PARAMETERS
 
-CROP_PX = 128
+CROP_PX = 160
 N_USUAL = 40
 NAMES = tuple(each.name for each in PARAMETERS)
 

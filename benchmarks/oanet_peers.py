@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.oanet_lessons import CLEAN, N_LEARNT
+from engines.oanet_lessons import CLEAN
 from engines.oanet_statistics import standard_of, tensors_of
 from engines.oanet_training import OanetTrainer
 from pipeline.intra_bagging import make_voice
@@ -43,7 +43,7 @@ class Film:
         lessons, settings = self._trunk.lessons, self._trunk.settings
         self._standard = standard_of(lessons.fields[0, train])
         with torch.no_grad():
-            stages = torch.stack([self._trunk.stages(train, version) for version in range(N_LEARNT)], 1)
+            stages = torch.stack([self._trunk.stages(train, version) for version in lessons.learnt(masks=True)], 1)
         torch.manual_seed(settings.seed)
         width, n_fields = stages.shape[2], lessons.fields.shape[2]
         self._film = torch.nn.Sequential(
@@ -62,7 +62,7 @@ class Film:
                 here = order[begin : begin + settings.batch]
                 fields = lessons.fields[rng.integers(0, len(lessons.fields), len(here)), train[here]]
                 optimiser.zero_grad()
-                logit = self._logit(stages[here, rng.integers(0, N_LEARNT, len(here))], fields)
+                logit = self._logit(stages[here, rng.integers(0, stages.shape[1], len(here))], fields)
                 torch.autograd.backward([entropy(logit, truth[here])])
                 optimiser.step()
 

@@ -60,7 +60,7 @@ def run_repeat(
     say("OANet")
     fusion = train_fusion(NAMES, lessons, parts.values, train, own, voices=voices)
     xgboost = xgboost_alone(parts.values, parts.defective, train, seed)
-    described = replace(lessons, fields=field_versions(fusion.bag.usual, parts.values, seed))
+    described = replace(lessons, fields=field_versions(fusion.bag.description, parts.values, seed))
     concat = film = None
     if peers:
         say("concatenation, FiLM")
@@ -73,7 +73,7 @@ def run_repeat(
     for scene in SCENES:
         values = lose_fields(parts.values[test], rng, scene.missing)
         found = _singles(cnn, xgboost, fusion, test, values, scene)
-        fields, version = fusion.bag.usual.describe(values), MASKED if scene.grid else CLEAN
+        fields, version = fusion.bag.description.describe(values), MASKED if scene.grid else CLEAN
         if concat is not None and film is not None:
             found["concatenation"] = scores(concat.predict(test, fields, version).aligned, parts.defective[test])
             found["film"] = scores(film.predict(test, fields, version), parts.defective[test])
@@ -113,7 +113,7 @@ def _singles(
 def _ours(fusion: Fusion, test: NDArray[np.int64], values: NDArray[np.float64], version: int) -> dict[str, Row]:
     """Table 1's rows: + alignment, + refinement, + gate; and the same rule without the gate."""
     truth = fusion.trainer.lessons.defective[test]
-    found = fusion.trainer.predict(test, fusion.bag.usual.describe(values), version)
+    found = fusion.trainer.predict(test, fusion.bag.description.describe(values), version)
     rows = {
         "our_image_voice": scores(found.image, truth),
         "alignment": scores(found.aligned, truth),

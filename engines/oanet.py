@@ -5,7 +5,8 @@ image branch are mixed by a 1x1 convolution, pooled (mean and maximum) and proje
 layer of the external branch, an MLP on [z (1 - m), m]. Maps of a backbone that is kept as it is are first told by
 place: standard deviations from what good parts show there, and their amount. Training adds
 1 - cos(image_k, external_k) for every stage. Refinement: the principal components of each stage's image numbers,
-fixed in number, put behind those of the stages before. Everything is one graph:
+fixed in number, put behind those of the stages before. The last head sees these and every stage of both branches as it
+is. Everything is one graph:
 
     picture (N, 3, side, side) uint8 RGB, fields (N, F) float32, missing (N, F) float32 of 0 and 1
     -> image, external, fused (N, 1) probabilities of a defect, embedding (N, REFINED * stages)
@@ -74,7 +75,7 @@ def head_shapes(spec: BackboneSpec, n_fields: int, side_px: int, kept: bool) -> 
         width = HIDDEN
     every = N_STAGES * ALIGNED
     shapes |= _dense("image", 1, every) | _dense("external", 1, every)
-    shapes |= _dense("joint", HIDDEN, N_STAGES * REFINED + every) | _dense("fused", 1, HIDDEN)
+    shapes |= _dense("joint", HIDDEN, N_STAGES * REFINED + 2 * every) | _dense("fused", 1, HIDDEN)
     return shapes
 
 

@@ -30,7 +30,7 @@ def oanet_graph(net: Oanet, outputs: tuple[str, ...] = OUTPUTS) -> bytes:
     inputs: dict[str, tuple[int, list[int | str]]] = {PICTURE: (TensorProto.UINT8, ["n", 3, net.side_px, net.side_px])}
     if outputs != ("image",):
         inputs |= {name: (TensorProto.FLOAT, ["n", net.n_fields]) for name in (FIELDS, MISSING)}
-        found |= _with_fields(graph, net, found["embedding"])
+        found |= _with_fields(graph, net, found["embedding"], found.pop("stages"))
     width = {"embedding": REFINED * N_STAGES}
     return graph.build(inputs, {name: (found[name], ["n", width.get(name, 1)]) for name in outputs})
 
@@ -51,8 +51,10 @@ def _image(graph: GraphBuilder, net: Oanet) -> dict[str, str]:
         pools = [graph.add("Flatten", [graph.add(kind, [mixed])]) for kind in ("GlobalAveragePool", "GlobalMaxPool")]
         stages.append(_dense(graph, net, f"image{k}", graph.add("Concat", pools, axis=1)))
         refined.append(_dense(graph, net, f"refine{k}", stages[-1]))
-    logit = _dense(graph, net, "image", graph.add("Relu", [graph.add("Concat", stages, axis=1)]))
-    return {"image": graph.add("Sigmoid", [logit]), "embedding": graph.add("Concat", refined, axis=1)}
+    every = graph.add("Relu", [graph.add("Concat", stages, axis=1)])
+    logit = _dense(graph, net, "image", every)
+    embedding = graph.add("Concat", refined, axis=1)
+    return {"image": graph.add("Sigmoid", [logit]), "embedding": embedding, "stages": every}
 
 
 def _told(graph: GraphBuilder, net: Oanet, k: int, level: str) -> str:
@@ -66,7 +68,7 @@ def _told(graph: GraphBuilder, net: Oanet, k: int, level: str) -> str:
     return graph.add("Concat", [off, graph.add("Abs", [off])], axis=1)
 
 
-def _with_fields(graph: GraphBuilder, net: Oanet, embedding: str) -> dict[str, str]:
+def _with_fields(graph: GraphBuilder, net: Oanet, embedding: str, image: str) -> dict[str, str]:
     zero = graph.constant(np.zeros(1, np.float32))
     lost = graph.add("Greater", [MISSING, graph.constant(np.full(1, 0.5, np.float32))])
     z = graph.add("Sub", [FIELDS, graph.constant(net.arrays["fields.mean"])])
@@ -77,7 +79,8 @@ def _with_fields(graph: GraphBuilder, net: Oanet, embedding: str) -> dict[str, s
         value = graph.add("Relu", [_dense(graph, net, f"hidden{k}", value)])
         stages.append(graph.add("Relu", [_dense(graph, net, f"external{k}", value)]))
     external = _dense(graph, net, "external", graph.add("Concat", stages, axis=1))
-    joint = graph.add("Relu", [_dense(graph, net, "joint", graph.add("Concat", [embedding, *stages], axis=1))])
+    every = graph.add("Concat", [embedding, image, *stages], axis=1)
+    joint = graph.add("Relu", [_dense(graph, net, "joint", every)])
     fused = _dense(graph, net, "fused", joint)
     return {"external": graph.add("Sigmoid", [external]), "fused": graph.add("Sigmoid", [fused])}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -24,18 +25,21 @@ N_TURNS = 4
 N_LEARNT = 2 * N_TURNS
 CLEAN, MASKED, RAW = 0, N_TURNS, N_LEARNT
 """RAW: MASKED as it is; in the others what is lost stands for what is usual. No network of ours learns from it."""
-N_VERSIONS = N_LEARNT + 1
 _BATCH = 32
+_PARTS = 64
+"""Parts whose versions are made at a time."""
 Progress = Callable[[str, int, int], None]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lessons:
-    """The parts of a product, every picture in N_VERSIONS versions.
+    """The parts of a product, every picture in as many versions (V) as `n_turns` gives.
 
-    `usual` (3, side, side) float32: what good parts look like. `pictures` (N * N_VERSIONS, 3, side, side) uint8. `maps`
-    of each stage (N * N_VERSIONS, C, h, w) float16, empty when the backbone learns. `fields` (K, N, F) float64, NaN
-    where missing: first as they are, then with more of them missing. `defective` (N,) bool.
+    `usual` (3, side, side) float32: what good parts look like. `pictures` (N * V, 3, side, side) uint8. `maps` of each
+    stage (N * V, C, h, w) float16, empty when the backbone learns. `fields` (K, N, F) float64, NaN where missing: first
+    as they are, then with more of them missing. `defective` (N,) bool. `n_turns`: how many of the N_TURNS ways round
+    a picture is there, masked and not.
     """
 
     branch: Branch
@@ -44,6 +48,17 @@ class Lessons:
     maps: tuple[torch.Tensor, ...]
     fields: NDArray[np.float64]
     defective: NDArray[np.bool_]
+    n_turns: int = N_TURNS
+
+    def learnt(self, masks: bool) -> NDArray[np.int64]:
+        """Versions to learn from, with masked ones or without."""
+        turns = np.arange(self.n_turns)
+        return np.concatenate((CLEAN + turns, MASKED + turns)) if masks else turns
+
+    def rows(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """(n,) where the `version` of each of `parts` lies in pictures and maps."""
+        kind, turn = np.divmod(version, N_TURNS)
+        return np.asarray(parts * (2 * self.n_turns + 1) + kind * self.n_turns + turn, np.int64)
 
     @property
     def side_px(self) -> int:
@@ -52,7 +67,7 @@ class Lessons:
 
     def images_uint8(self, parts: NDArray[np.int64], version: NDArray[np.int64] | int) -> NDArray[np.uint8]:
         """(n, 3, side, side) uint8."""
-        return np.asarray(self.pictures[parts * N_VERSIONS + version], np.uint8)
+        return np.asarray(self.pictures[self.rows(parts, version)], np.uint8)
 
 
 def prepare_lessons(
@@ -65,38 +80,66 @@ def prepare_lessons(
     progress: Progress | None = None,
     usual_crops: NDArray[np.uint8] | None = None,
     device: TrainingDevice = "cpu",
+    n_turns: int = N_TURNS,
+    folder: Path | None = None,
 ) -> Lessons:
     """Every version of every picture, and its maps.
 
     Args: crops: (N, h, w, 3) uint8 RGB of the part. fields: (K, N, F), see Lessons. usual_crops: other good parts, for
-        what is usual; else those of `crops` that are not defective. device: where the maps are made.
+        what is usual; else those of `crops` that are not defective. device: where the maps are made. n_turns: see
+        Lessons. folder: for pictures and maps that would fill the memory; it must last as long as the lessons.
     Raises: MissingExtra without torch.
     """
     try:
         import torch
     except ImportError as exc:
         raise MissingExtra("torch", "train", "training OANet") from exc
-    small = np.stack([resize_crop(crop, side_px) for crop in crops])
-    turned = np.stack([small, small[:, :, ::-1], small[:, ::-1], small[:, ::-1, ::-1]], 1)
-    masked = mask_pictures(turned.reshape(-1, side_px, side_px, 3), np.random.default_rng(seed)).reshape(turned.shape)
-    usual = usual_picture(small[~defective] if usual_crops is None else usual_crops, side_px)
-    filled = np.where((masked.max(-1) == 0)[..., None], usual, masked)
-    every = np.concatenate((turned, filled, masked[:, :1]), 1).reshape(-1, side_px, side_px, 3)
-    pictures = np.ascontiguousarray(every.transpose(0, 3, 1, 2))
+    usual = usual_picture(crops[~defective] if usual_crops is None else usual_crops, side_px)
+    n_rows = len(crops) * (2 * n_turns + 1)
+    pictures: NDArray[np.uint8] = _room(folder, "pictures", (n_rows, 3, side_px, side_px), np.uint8)
+    rng, row = np.random.default_rng(seed), 0
+    for begin in range(0, len(crops), _PARTS):
+        every = _versions(crops[begin : begin + _PARTS], usual, side_px, n_turns, rng)
+        pictures[row : row + len(every)] = every
+        row += len(every)
     planes = np.ascontiguousarray(usual.transpose(2, 0, 1), np.float32)
+    lessons = Lessons(branch, planes, pictures, (), fields, defective, n_turns)
     if branch.weights is None:
-        return Lessons(branch, planes, pictures, (), fields, defective)
+        return lessons
     weights = {name: torch.from_numpy(np.array(value)).to(device) for name, value in branch.weights.items()}
-    parts: list[list[torch.Tensor]] = [[] for _ in branch.spec.levels]
+    maps: list[NDArray[np.float16]] = []
     with torch.no_grad():
-        for begin in range(0, len(pictures), _BATCH):
+        for begin in range(0, n_rows, _BATCH):
             batch = torch.from_numpy(pictures[begin : begin + _BATCH]).to(device).float()
             levels = forward(branch.spec, weights, batch.contiguous(memory_format=torch.channels_last))
-            for held, level in zip(parts, branch.spec.levels, strict=True):
-                held.append(levels[level.name].half().cpu())
+            found = [levels[level.name].half().cpu().numpy() for level in branch.spec.levels]
+            maps = maps or [
+                _room(folder, f"maps{k}", (n_rows, *each.shape[1:]), np.float16) for k, each in enumerate(found)
+            ]
+            for held, each in zip(maps, found, strict=True):
+                held[begin : begin + len(each)] = each
             if progress is not None:
-                progress("features", min(begin + _BATCH, len(pictures)), len(pictures))
-    return Lessons(branch, planes, pictures, tuple(torch.cat(held) for held in parts), fields, defective)
+                progress("features", min(begin + _BATCH, n_rows), n_rows)
+    return replace(lessons, maps=tuple(torch.from_numpy(each) for each in maps))
+
+
+def _versions(
+    crops: NDArray[np.uint8], usual: NDArray[np.uint8], side_px: int, n_turns: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """(n * V, 3, side_px, side_px) of `crops`, a part's versions behind one another."""
+    small = np.stack([resize_crop(crop, side_px) for crop in crops])
+    turned = np.stack([small, small[:, :, ::-1], small[:, ::-1], small[:, ::-1, ::-1]][:n_turns], 1)
+    masked = mask_pictures(turned.reshape(-1, side_px, side_px, 3), rng).reshape(turned.shape)
+    filled = np.where((masked.max(-1) == 0)[..., None], usual, masked)
+    every = np.concatenate((turned, filled, masked[:, :1]), 1).reshape(-1, side_px, side_px, 3)
+    return np.ascontiguousarray(every.transpose(0, 3, 1, 2))
+
+
+def _room(folder: Path | None, name: str, shape: tuple[int, ...], kind: type[Kind]) -> NDArray[Kind]:
+    """An array in memory, or in a file of `folder`."""
+    if folder is None:
+        return np.empty(shape, kind)
+    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape)
 
 
 def usual_picture(crops: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

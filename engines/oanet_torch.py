@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 _EPSILON = 1e-5
+DROPPED = 0.5
+"""Share of a stage's channels that a part lacks while they learn."""
 
 
 class LearntBackbone:
@@ -106,11 +108,13 @@ def told_by_place(tensors: Mapping[str, torch.Tensor], k: int, maps: torch.Tenso
 
 
 def image_stages(
-    tensors: Mapping[str, torch.Tensor], maps: Sequence[torch.Tensor], learning: bool = False
+    tensors: Mapping[str, torch.Tensor], maps: Sequence[torch.Tensor], rng: np.random.Generator | None = None
 ) -> list[torch.Tensor]:
     """(N, ALIGNED) a stage, from its maps (N, C, h, w): as they are, or float16 when told by place.
 
-    Args: learning: mix in bfloat16 where the processor has it.
+    Args: rng: given while it learns: each part then lacks half of the channels, drawn anew (spatial dropout: Tompson et
+        al., Efficient Object Localization Using Convolutional Networks, 2015), and told maps are mixed in bfloat16
+        where the processor has it.
     """
     import torch
     from torch.nn import functional
@@ -119,12 +123,22 @@ def image_stages(
     for k, level in enumerate(maps):
         weight, bias, seen = tensors[f"mix{k}.weight"][:, :, None, None], tensors[f"mix{k}.bias"], level
         if level.dtype == torch.float16:
-            seen = level.bfloat16() if learning and has_bfloat16(level.device) else level.float()
+            seen = level.bfloat16() if rng is not None and has_bfloat16(level.device) else level.float()
             seen = torch.cat((seen, seen.abs()), 1)
+        if rng is not None:
+            seen = seen * _kept_channels(seen, rng)
         mixed = functional.conv2d(seen, weight.to(seen.dtype), bias.to(seen.dtype)).relu().float()
         pooled = torch.cat((mixed.mean((2, 3)), mixed.amax((2, 3))), 1)
         stages.append(_dense(tensors, f"image{k}", pooled))
     return stages
+
+
+def _kept_channels(maps: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """(N, C, 1, 1): 0 where a channel of a part is dropped, else what makes up for it."""
+    import torch
+
+    kept = rng.random((*maps.shape[:2], 1, 1)) >= DROPPED
+    return torch.from_numpy(kept).to(maps.device, maps.dtype) / (1 - DROPPED)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -168,12 +182,16 @@ def embed(tensors: Mapping[str, torch.Tensor], image: Sequence[torch.Tensor]) ->
 
 
 def fused_logit(
-    tensors: Mapping[str, torch.Tensor], embedding: torch.Tensor, external: Sequence[torch.Tensor]
+    tensors: Mapping[str, torch.Tensor],
+    embedding: torch.Tensor,
+    image: Sequence[torch.Tensor],
+    external: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """(N,) log odds of a defect by both."""
+    """(N,) log odds of a defect by both: the embedding, then every stage as it is."""
     import torch
 
-    joint = _dense(tensors, "joint", torch.cat((embedding, *(stage.relu() for stage in external)), 1)).relu()
+    stages = (stage.relu() for stage in (*image, *external))
+    joint = _dense(tensors, "joint", torch.cat((embedding, *stages), 1)).relu()
     return _dense(tensors, "fused", joint)[:, 0]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backbone import Backbone
-from engines.oanet import ALIGNED, HIDDEN, Oanet, initial_arrays
+from engines.oanet import ALIGNED, HIDDEN, REFINED, Oanet, initial_arrays
 from engines.oanet_branches import N_STAGES
-from engines.oanet_lessons import CLEAN, N_LEARNT, N_TURNS, N_VERSIONS, Lessons, Progress
+from engines.oanet_lessons import CLEAN, Lessons, Progress
 from engines.oanet_statistics import principal_components, standard_of, tensors_of
 from engines.oanet_torch import (
     LearntBackbone,
@@ -130,7 +130,7 @@ class OanetTrainer:
                     single_logit(self.tensors, "image", image),
                     single_logit(self.tensors, "external", external),
                     self._plain(image, external),
-                    fused_logit(self.tensors, embedding, external),
+                    fused_logit(self.tensors, embedding, image, external),
                 )
                 found.append((*(each.sigmoid() for each in logits), embedding))
         return Predictions(*(torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True)))
@@ -180,27 +180,28 @@ class OanetTrainer:
         arrays: dict[str, NDArray[np.float32]] = {}
         for k in range(N_STAGES):
             total = square = np.zeros(self.lessons.maps[k].shape[1:])
-            for version in range(N_TURNS):
-                level = self.lessons.maps[k][good * N_VERSIONS + version].float()
-                total, square = total + level.mean(0).numpy(), square + level.square().mean(0).numpy()
-            mean = total / N_TURNS
-            spread = np.sqrt(np.maximum(square / N_TURNS - mean**2, 0))
+            rows = np.concatenate([self.lessons.rows(good, version) for version in self.lessons.learnt(masks=False)])
+            for begin in range(0, len(rows), _PART):
+                level = self.lessons.maps[k][rows[begin : begin + _PART]].double()
+                total, square = total + level.sum(0).numpy(), square + level.square().sum(0).numpy()
+            mean = total / len(rows)
+            spread = np.sqrt(np.maximum(square / len(rows) - mean**2, 0))
             arrays[f"place{k}.mean"] = mean.astype(np.float32)
             arrays[f"place{k}.scale"] = (1 / np.maximum(spread, 0.02 * spread.mean() + 1e-6)).astype(np.float32)
         return arrays
 
     def _image(
-        self, parts: NDArray[np.int64], version: NDArray[np.int64] | int, learning: bool = False
+        self, parts: NDArray[np.int64], version: NDArray[np.int64] | int, rng: np.random.Generator | None = None
     ) -> list[torch.Tensor]:
         import torch
 
         if self.backbone is not None:
             pictures = torch.from_numpy(self.lessons.images_uint8(parts, version)).to(self.settings.device)
-            return image_stages(self.tensors, self.backbone.maps(pictures))
-        at = torch.from_numpy(np.asarray(parts * N_VERSIONS + version))
+            return image_stages(self.tensors, self.backbone.maps(pictures), rng)
+        at = torch.from_numpy(self.lessons.rows(parts, version))
         maps = (level[at].to(self.settings.device) for level in self.lessons.maps)
         told = [told_by_place(self.tensors, k, level) for k, level in enumerate(maps)]
-        return image_stages(self.tensors, told, learning)
+        return image_stages(self.tensors, told, rng)
 
     def _plain(self, image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:
         """(N,) log odds from the last stages, or all, as they are: what fuses before refinement."""
@@ -216,13 +217,16 @@ class OanetTrainer:
         from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
         truth = self._truth(parts)
-        image = self._image(parts, self._versions(len(parts), rng), learning=True)
+        image = self._image(parts, self._versions(len(parts), rng), rng)
         loss = entropy(single_logit(self.tensors, "image", image), truth)
         if not self.settings.fields:
             return loss
         external = external_stages(self.tensors, *self._told(self._dropped(parts, rng)))
         loss = loss + entropy(single_logit(self.tensors, "external", external), truth)
         loss = loss + entropy(self._plain(image, external), truth)
+        if self.settings.refine_epochs:
+            unrefined = image[0].new_zeros((len(parts), N_STAGES * REFINED))
+            loss = loss + entropy(fused_logit(self.tensors, unrefined, image, external), truth)
         return loss + self.settings.alignment * alignment_loss(image, external)
 
     def _truth(self, parts: NDArray[np.int64]) -> torch.Tensor:
@@ -235,7 +239,7 @@ class OanetTrainer:
         return fields_tensor.to(self.settings.device), missing.to(self.settings.device)
 
     def _versions(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        return rng.integers(0, N_LEARNT if self.settings.masks else N_TURNS, n)
+        return rng.choice(self.lessons.learnt(self.settings.masks), n)
 
     def _dropped(self, parts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
         """Fields of `parts` in a version with more of them missing; every tenth part loses all."""
@@ -253,19 +257,20 @@ class OanetTrainer:
         return torch.cat([torch.cat(self._image(parts[begin : begin + _PART], version), 1) for begin in pieces])
 
     def _refine(self, train: NDArray[np.int64], rng: np.random.Generator) -> None:
-        """Principal components of each stage on the training set, frozen; then the head learns on them."""
+        """Principal components of each stage on the training set, frozen; then the head learns on with them."""
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
-        n_versions = N_LEARNT if self.settings.masks else N_TURNS
+        versions = self.lessons.learnt(self.settings.masks).tolist()
         with torch.no_grad():
-            stages = torch.stack([self.stages(train, version) for version in range(n_versions)], 1)
+            stages = torch.stack([self.stages(train, version) for version in versions], 1)
             for k in range(N_STAGES):
                 weight, bias = principal_components(
                     stages[:, 0, k * ALIGNED : (k + 1) * ALIGNED].double().cpu().numpy()
                 )
                 self.tensors[f"refine{k}.weight"] = torch.from_numpy(weight).to(self.settings.device)
                 self.tensors[f"refine{k}.bias"] = torch.from_numpy(bias).to(self.settings.device)
+            self.tensors["joint.weight"][:, : N_STAGES * REFINED] = 0  # of components that are no more
         truth = self._truth(train)
         head = [self.tensors[f"{name}.{part}"] for name in ("joint", "fused") for part in ("weight", "bias")]
         optimiser = torch.optim.SGD(
@@ -275,10 +280,11 @@ class OanetTrainer:
             order = rng.permutation(len(train))
             for begin in range(0, len(order), self.settings.batch):
                 here = order[begin : begin + self.settings.batch]
-                seen = stages[here, rng.integers(0, n_versions, len(here))]
+                seen = stages[here, rng.integers(0, len(versions), len(here))]
                 with torch.no_grad():
-                    embedding = embed(self.tensors, torch.split(seen, ALIGNED, 1))
+                    image = torch.split(seen, ALIGNED, 1)
+                    embedding = embed(self.tensors, image)
                     external = external_stages(self.tensors, *self._told(self._dropped(train[here], rng)))
                 optimiser.zero_grad()
-                torch.autograd.backward([entropy(fused_logit(self.tensors, embedding, external), truth[here])])
+                torch.autograd.backward([entropy(fused_logit(self.tensors, embedding, image, external), truth[here])])
                 optimiser.step()

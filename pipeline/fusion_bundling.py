@@ -25,7 +25,7 @@ from pipeline.preparation import Preparation
 from pipeline.process_signals import PICTURE, Usual, learn_usual, usual_member
 from schemas.errors import InputError, MissingExtra, SetupError
 
-SIDE_PX = 112
+SIDE_PX = 160
 _HELD_SHARE = 0.2
 _PARITY_PARTS = 32
 _MANY_FALSE_CALLS = 200.0
@@ -102,7 +102,7 @@ def teach_fusion(
         parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed, device=device), progress=progress
     )
     _check_backends(oanet_graph(fusion.trainer.network()), lessons.images_uint8(order[:_PARITY_PARTS], CLEAN),
-                    fusion.bag.usual.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip
+                    fusion.bag.description.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip
     members = fusion_members(fusion, part_px, float(np.mean([lost_share(crop) for crop in good])))
     members |= usual_member(_usual(parts, fusion, reader.layout.units))
     sha256 = write_bundle(path, bundle.manifest, {**bundle.members, **members})
@@ -127,7 +127,7 @@ def _usual(parts: LabelledParts, fusion: Fusion, units: Mapping[str, str | None]
     """What fields and pictures of the good parts say."""
     good = np.flatnonzero(~parts.defective)
     values = parts.values[good]
-    embeddings = fusion.trainer.predict(good, fusion.bag.usual.describe(values)).embedding
+    embeddings = fusion.trainer.predict(good, fusion.bag.description.describe(values)).embedding
     distance = np.array([fusion.reference.distance(each) for each in embeddings])
     return learn_usual((*parts.names, PICTURE), np.column_stack((values, distance)), units)
 

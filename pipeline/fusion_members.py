@@ -2,7 +2,7 @@
 
 oanet.onnx   the network, engines/oanet_graph.py
 oanet.trees  the bag's serving trees, engines/boosted_trees.py
-oanet.npz    usual fields, the gate's reference, the fusion rule, names, the part's place, plain arrays
+oanet.npz    usual fields, known causes, the gate's reference, the fusion rule, names, the part's place, plain arrays
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from engines.bundle import Bundle
 from engines.oanet_graph import OanetSession, oanet_graph
 from engines.oanet_lessons import resize_crop
 from pipeline.decode import Picture
+from pipeline.fault_causes import FaultCauses
+from pipeline.field_description import FieldDescription
 from pipeline.fusion import FusionRule, Voices
 from pipeline.gate import GateReference, Trust, lost_share
 from pipeline.usual_fields import UsualFields
@@ -50,12 +52,16 @@ class Fused:
 
 def fusion_members(fusion: Fusion, part_px: Box, usual_lost: float) -> dict[str, bytes]:
     """Files for the bundle, by name. Args: usual_lost: share of black pixels that good parts show by themselves."""
-    usual, reference, rule, net = fusion.bag.usual, fusion.reference, fusion.rule, fusion.trainer.network()
+    description, reference, rule, net = fusion.bag.description, fusion.reference, fusion.rule, fusion.trainer.network()
+    usual, causes = description.usual, description.causes
     arrays: dict[str, NDArray[Any]] = {
         "names": np.array(usual.names),
         "mean": usual.mean,
         "scale": usual.scale,
         "correlation": usual.correlation,
+        "cause_shares": causes.shares,
+        "cause_means": causes.means,
+        "cause_covariances": causes.covariances,
         "gate_mean": reference.mean,
         "gate_variance": reference.variance,
         "gate_edges": reference.edges,
@@ -79,7 +85,9 @@ class Fuser:
 
     def __init__(self, members: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]], n_threads: int) -> None:
         self.names = tuple(str(name) for name in arrays["names"])
-        self._usual = UsualFields(self.names, arrays["mean"], arrays["scale"], arrays["correlation"])
+        usual = UsualFields(self.names, arrays["mean"], arrays["scale"], arrays["correlation"])
+        causes = FaultCauses(*(arrays[f"cause_{name}"] for name in ("shares", "means", "covariances")))
+        self._description = FieldDescription(usual, causes)
         self.reference = GateReference(*(arrays[f"gate_{name}"] for name in ("mean", "variance", "edges", "shares")))
         image, fields, fused, offset, threshold = arrays["rule"].tolist()
         self.rule = FusionRule((image, fields, fused), offset, threshold)
@@ -99,6 +107,10 @@ class Fuser:
         arrays = bundle.arrays(RULES)
         if arrays is None or TREES not in bundle.members:
             raise SetupError(f"the bundle has {NETWORK} but not {RULES} and {TREES}; train it again with --labels")
+        if "cause_means" not in arrays:
+            raise SetupError(
+                f"the bundle's {RULES} is of an older Sightline without causes; train it again with --labels"
+            )
         try:
             return cls(bundle.members, arrays, n_threads)
         except (KeyError, ValueError, TypeError) as exc:
@@ -109,7 +121,7 @@ class Fuser:
         start = time.perf_counter()
         crop = part_crop(picture, self.part_px)
         values = values_of(readings, self.names)[None]
-        described = self._usual.describe(values)
+        described = self._description.describe(values)
         planes = np.ascontiguousarray(resize_crop(crop, self._side_px).transpose(2, 0, 1))[None]
         heard = self._session.infer(planes, described)
         lost = max(lost_share(crop) - self._usual_lost, 0.0) / max(1 - self._usual_lost, 1e-6)

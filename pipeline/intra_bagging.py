@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines.boosted_trees import BoostedTrees, trees_of_xgboost
 from engines.mask_learning import drop_fields
-from pipeline.usual_fields import UsualFields
+from pipeline.field_description import FieldDescription
 from schemas.errors import InputError, MissingExtra
 
 VOICES = ("xgboost", "lightgbm", "gradient_boosting", "random_forest", "catboost")
@@ -38,7 +38,7 @@ class Bag:
     """`out_of_fold`: voice -> (n,) probability of a defect by models that did not learn the part; `trees` serve."""
 
     out_of_fold: Mapping[str, NDArray[np.float64]]
-    usual: UsualFields
+    description: FieldDescription
     trees: BoostedTrees
 
     @property
@@ -48,7 +48,7 @@ class Bag:
 
     def predict(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) probabilities by what serves, of `values` (n, F), NaN where missing."""
-        return self.trees.predict(self.usual.describe(values))
+        return self.trees.predict(self.description.describe(values))
 
 
 def available_voices() -> list[str]:
@@ -87,10 +87,10 @@ def bag_fields(
     Raises: MissingExtra naming the extra of a voice; InputError for too few parts.
     """
     fold = folds_of(defective, seed)
-    usual = UsualFields.learn(names, values[~defective])
-    described = usual.describe(values)
+    description = FieldDescription.learn(names, values, defective, seed)
+    described = description.describe(values)
     rng = np.random.default_rng([seed, 4])
-    masked = [usual.describe(_dropped(values, rng)) for _ in range(_N_MASKED)]
+    masked = [description.describe(_dropped(values, rng)) for _ in range(_N_MASKED)]
     out_of_fold = {voice: np.empty(len(values)) for voice in voices}
     boosters: list[bytes] = []
     for held in range(N_FOLDS):
@@ -104,7 +104,7 @@ def bag_fields(
                 out_of_fold[voice][judge] = model.predict_proba(described[judge])[:, 1]
             if voice == SERVING:
                 boosters.append(bytes(model.get_booster().save_raw("json")))
-    return Bag(out_of_fold, usual, trees_of_xgboost(boosters))
+    return Bag(out_of_fold, description, trees_of_xgboost(boosters))
 
 
 def make_voice(name: str, seed: int) -> Any:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from engines.mask_learning import MOST_DROPPED, drop_fields
 from engines.oanet_lessons import CLEAN, MASKED, Lessons, Progress
 from engines.oanet_training import OanetSettings, OanetTrainer
+from pipeline.field_description import FieldDescription
 from pipeline.fusion import FusionRule, Voices
 from pipeline.gate import GateReference, StationGate, lost_share
 from pipeline.intra_bagging import SERVING, Bag, bag_fields, folds_of
-from pipeline.usual_fields import UsualFields
 from schemas.verdict import Gate
 
 N_FIELD_VERSIONS = 9
@@ -40,7 +40,7 @@ class Fusion:
 
         Without `gated` every weight is a half.
         """
-        found = self.trainer.predict(parts, self.bag.usual.describe(values), version)
+        found = self.trainer.predict(parts, self.bag.description.describe(values), version)
         station = StationGate(self.reference)
         lost = lost_shares(self.trainer.lessons, parts, version)
         gates = [
@@ -51,11 +51,11 @@ class Fusion:
         return Voices(found.image, self.bag.predict(values), found.fused, weight), gates
 
 
-def field_versions(usual: UsualFields, values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def field_versions(description: FieldDescription, values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """(N_FIELD_VERSIONS, n, F'): `values` (n, F) described, as they are and with random fields missing."""
     rng = np.random.default_rng([seed, 5])
     versions = [values, *(lose_fields(values, rng) for _ in range(N_FIELD_VERSIONS - 1))]
-    return np.stack([usual.describe(each) for each in versions])
+    return np.stack([description.describe(each) for each in versions])
 
 
 def lose_fields(
@@ -94,18 +94,18 @@ def train_fusion(
     fold = folds_of(lessons.defective[train], settings.seed, HELD_FOLDS)
     rest, held = train[fold != 0], train[fold == 0]
     bag = bag_fields(names, values[rest], lessons.defective[rest], seed=settings.seed)
-    trainer = OanetTrainer(replace(lessons, fields=field_versions(bag.usual, values, settings.seed)), settings)
+    trainer = OanetTrainer(replace(lessons, fields=field_versions(bag.description, values, settings.seed)), settings)
     trainer.train(rest, progress)
     rule = _fit_rule(_fusion(trainer, bag, values, rest), values, held, settings.seed)
     bag = bag_fields(names, values[train], lessons.defective[train], voices=voices, seed=settings.seed)
-    trainer.lessons = replace(lessons, fields=field_versions(bag.usual, values, settings.seed))
+    trainer.lessons = replace(lessons, fields=field_versions(bag.description, values, settings.seed))
     trainer.learn_on(train, progress)
     return replace(_fusion(trainer, bag, values, train), rule=rule)
 
 
 def _fusion(trainer: OanetTrainer, bag: Bag, values: NDArray[np.float64], learnt: NDArray[np.int64]) -> Fusion:
     """What was learnt of the parts `learnt`, with a rule that trusts every voice alike."""
-    embedding = trainer.predict(learnt, bag.usual.describe(values[learnt])).embedding
+    embedding = trainer.predict(learnt, bag.description.describe(values[learnt])).embedding
     return Fusion(trainer, bag, GateReference.learn(embedding, values[learnt]), FusionRule((1.0, 1.0, 1.0), 0.0, 0.5))
 
 

@@ -50,13 +50,17 @@ class UsualFields:
         root = np.sqrt(np.diag(shrunk))
         return cls(names, mean, scale, shrunk / np.outer(root, root))
 
+    def standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parts (n, F) in standard deviations of good parts, NaN where missing."""
+        return np.asarray(np.clip((values - self.mean) / self.scale, -_MOST, _MOST), np.float64)
+
     def describe(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Parts (n, F), NaN where missing, as (n, 2 F + 2).
 
         Each field in standard deviations; what of it the other fields there do not explain, in its own; then the
         mean square and the greatest of the latter. NaN where a field is missing, or where none is there.
         """
-        z = np.clip((values - self.mean) / self.scale, -_MOST, _MOST)
+        z = self.standard(values)
         described = np.full((len(z), self.n_described), np.nan)
         described[:, : z.shape[1]] = z
         for row, part in zip(described, z, strict=True):

@@ -137,6 +137,16 @@ def test_an_incomplete_bundle_is_refused(taught: tuple[Bundle, FusionSummary], t
         Fuser.of_bundle(Bundle.open(tmp_path / "cut.bundle"))
 
 
+def test_a_bundle_of_before_the_causes_is_refused(taught: tuple[Bundle, FusionSummary], tmp_path: Path) -> None:
+    bundle, _ = taught
+    kept = {name: value for name, value in (bundle.arrays(RULES) or {}).items() if not name.startswith("cause")}
+    np.savez(tmp_path / "rules.npz", **kept)  # type: ignore[arg-type]
+    old = {**bundle.members, RULES: (tmp_path / "rules.npz").read_bytes()}
+    write_bundle(tmp_path / "old.bundle", bundle.manifest, old)
+    with pytest.raises(SetupError, match="older Sightline"):
+        Fuser.of_bundle(Bundle.open(tmp_path / "old.bundle"))
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
