@@ -1,7 +1,9 @@
-"""OANet as one ONNX graph, and what runs it on the line: a session of ONNX Runtime or OpenVINO."""
+"""OANet as one ONNX graph, and what runs it: ONNX Runtime on the line, OpenVINO and TensorRT behind the same gate."""
 
 from __future__ import annotations
 
+import hashlib
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,11 +106,13 @@ class OanetSession:
     """A loaded graph. Not for two threads at once."""
 
     def __init__(self, model: bytes, backend: str = "onnxruntime", n_threads: int = 1) -> None:
-        """Raises: SetupError when the model cannot be loaded by `backend` (onnxruntime or openvino)."""
+        """Raises: SetupError when the model cannot be loaded by `backend`: onnxruntime, openvino or tensorrt."""
         try:
             self._run = _loaders()[backend](model, n_threads)
         except KeyError as exc:
             raise SetupError(f"OANet runs on {' or '.join(_loaders())}, not on {backend!r}") from exc
+        except SetupError:
+            raise
         except Exception as exc:
             raise SetupError(f"the OANet model cannot be loaded by {backend}: {exc}; train the bundle again") from exc
 
@@ -145,7 +149,7 @@ def backend_difference(model: bytes, pictures: NDArray[np.uint8], fields: NDArra
 
 
 def _loaders() -> Mapping[str, Any]:
-    return {"onnxruntime": _onnxruntime, "openvino": _openvino}
+    return {"onnxruntime": _onnxruntime, "openvino": _openvino, "tensorrt": _tensorrt}
 
 
 def _onnxruntime(model: bytes, n_threads: int) -> Any:
@@ -168,4 +172,18 @@ def _openvino(model: bytes, n_threads: int) -> Any:
         found = request.infer(given)
         return {name: np.array(found[output]) for name, output in zip(names, compiled.outputs, strict=True)}
 
+    return run
+
+
+def _tensorrt(model: bytes, n_threads: int) -> Any:
+    from engines.backends.tensorrt_network import TensorRtNetwork
+
+    network = TensorRtNetwork.load(model, hashlib.sha256(model).hexdigest())
+
+    def run(given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        rows = ({name: each[i : i + 1] for name, each in given.items()} for i in range(len(given[PICTURE])))
+        found = [network.run(row) for row in rows]
+        return {name: np.concatenate([one[name] for one in found]) for name in network.outputs}
+
+    weakref.finalize(run, network.close)
     return run

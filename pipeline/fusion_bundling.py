@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from engines.backends.tensorrt_device import has_device
 from engines.bundle import LAYOUT, Bundle, write_bundle
 from engines.oanet_branches import image_branch
 from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
@@ -133,9 +134,11 @@ def _usual(parts: LabelledParts, fusion: Fusion, units: Mapping[str, str | None]
 
 
 def _check_backends(model: bytes, pictures: NDArray[np.uint8], fields: NDArray[np.float64]) -> None:
-    apart = backend_difference(model, pictures, fields, "openvino")
-    if apart > TOLERANCE:
-        raise SetupError(
-            f"parity gate: OpenVINO and ONNX Runtime differ by {apart:.2g} on the fusing network ({TOLERANCE:g} is "
-            "allowed); update OpenVINO"
-        )
+    """Raises: SetupError when a backend of this machine differs from ONNX Runtime."""
+    for backend in ("openvino", "tensorrt") if has_device() else ("openvino",):
+        apart = backend_difference(model, pictures, fields, backend)
+        if apart > TOLERANCE:
+            raise SetupError(
+                f"parity gate: {backend} and onnxruntime differ by {apart:.2g} on the fusing network ({TOLERANCE:g} is "
+                f"allowed); update {backend}"
+            )

@@ -69,41 +69,16 @@ def test_onnxruntime_and_openvino_agree_to_a_hundredth_of_a_pixel() -> None:
 
 def run_tensorrt(model: bytes, frame: Grey) -> NDArray[np.float32]:
     """The transform (2, 3) of one frame (1, 1, H, W). Skips, saying what is missing, where TensorRT cannot run."""
-    from engines.backends.tensorrt import _Device
+    from engines.backends.tensorrt_network import TensorRtNetwork
 
     try:
-        device = _Device.open()
+        network = TensorRtNetwork.load(model, "0" * 64)
     except SetupError as missing:
         pytest.skip(str(missing))
-    trt, cuda = device.trt, device.cuda
     try:
-        with device.current():
-            builder = trt.Builder(device.logger)
-            explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # implied from 10 on
-            network = builder.create_network(0 if explicit is None else 1 << int(explicit))
-            parser = trt.OnnxParser(network, device.logger)
-            assert parser.parse(model), [str(parser.get_error(k)) for k in range(parser.num_errors)]
-            config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-            config.clear_flag(trt.BuilderFlag.TF32)
-            profile.set_shape("frame", frame.shape, frame.shape, frame.shape)
-            config.add_optimization_profile(profile)
-            plan = builder.build_serialized_network(network, config)
-            engine = trt.Runtime(device.logger).deserialize_cuda_engine(plan)
-            context, stream = engine.create_execution_context(), cuda.Stream()
-            context.set_input_shape("frame", frame.shape)
-            host = {"frame": np.ascontiguousarray(frame)} | {
-                name: np.empty(tuple(context.get_tensor_shape(name)), np.float32) for name in ("transform", "aligned")
-            }
-            held = {name: cuda.mem_alloc(array.nbytes) for name, array in host.items()}
-            for name, memory in held.items():
-                context.set_tensor_address(name, int(memory))
-            cuda.memcpy_htod(held["frame"], host["frame"])
-            assert context.execute_async_v3(stream.handle)
-            stream.synchronize()
-            cuda.memcpy_dtoh(host["transform"], held["transform"])
-            return np.asarray(host["transform"][0], np.float32)
+        return np.asarray(network.run({"frame": frame})["transform"][0], np.float32)
     finally:
-        device.close()
+        network.close()
 
 
 def test_tensorrt_agrees_with_onnxruntime_to_a_hundredth_of_a_pixel() -> None:

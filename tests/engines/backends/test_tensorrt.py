@@ -10,7 +10,10 @@ import pytest
 
 from engines.backends.tensorrt import TensorRtEngine
 from engines.engine import Engine
+from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
+from engines.oanet_training import OanetSettings
 from schemas.errors import SetupError
+from tests.engines import oanet_parts
 from tests.engines.backends.contract import SIZE_PX, EngineContract, frames, model
 
 
@@ -45,3 +48,12 @@ def test_without_it_the_error_names_what_to_install() -> None:
     if not _why_not():
         pytest.skip("TensorRT runs on this machine")
     assert "sightline[gpu]" in _why_not() or "CUDA" in _why_not()
+
+
+def test_the_fused_network_agrees_with_onnx_runtime() -> None:
+    if _why_not():
+        pytest.skip(_why_not())
+    given = oanet_parts.lessons(n=24)
+    net = oanet_parts.trained(given, OanetSettings(n_epochs=1, refine_epochs=1)).network()
+    pictures, fields = given.images_uint8(np.arange(5), 0), given.fields[0, :5]
+    assert backend_difference(oanet_graph(net), pictures, fields, "tensorrt") < TOLERANCE
