@@ -4,8 +4,11 @@ Plates at 1024x1024 as JPEG, inspected at 256x256 by a bundle trained here, 2 th
 forward pass of ONNX Runtime, float32, through the ResNet-18 trunk (conv1 to layer3) alone, `ours` the whole score grid
 from the backend that `auto` takes here; medians of milliseconds, taken in turn. The chain is decode, align,
 localise, verdict by `Inspector.inspect`, against full decode, findTransformECC, trunk and distance; `naive_full` does
-findTransformECC on the full frame, which is slower. EfficientAD-S is timed beside ours with random weights. Memory is
-that of a process which has loaded an Inspector and inspected, and of what such a process needs before.
+findTransformECC on the full frame, which is slower. `inspect` and `chain_ratio` are of the bundle that `sightline
+train` gives by itself (`decode_reduction`: at which fraction of their size it decodes frames); the same trained with
+`--decode-reduction 1` and `4` stand beside it as `inspect_1`, `inspect_4`, with their steps. EfficientAD-S is timed
+beside ours with random weights. Memory is that of a process which has loaded an Inspector and inspected, and of what
+such a process needs before.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +34,7 @@ from benchmarks.result import BenchResult, Json, machine
 from engines.backends.choose import choose_backend
 from engines.bundle import Bundle
 from engines.engine import BACKENDS, Engine, load_backend
+from engines.manifest import Reduction
 from pipeline.decode import decode
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules
 from pipeline.plate import SimulatedLine
@@ -40,6 +44,7 @@ from schemas.errors import InputError, SetupError
 
 FRAME_SIDE_PX, INPUT_SIDE_PX = 1024, 256
 N_THREADS, N_GOOD, N_PICTURES, N_WARM_UP = 2, 40, 8, 5
+OTHER_REDUCTIONS: tuple[Reduction, ...] = (1, 4)
 N_SLOW = 12
 """Runs, at most, of what takes a tenth of a second or more."""
 _MEMORY = """
@@ -78,21 +83,25 @@ def run(frames: int = 60) -> BenchResult:
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as made:
         folder = Path(made)
         say("training a bundle on plates")
-        path = train_plates(folder, N_GOOD, FRAME_SIDE_PX, TrainSettings(input_px=INPUT_SIDE_PX, n_threads=N_THREADS))
+        settings = TrainSettings(input_px=INPUT_SIDE_PX, n_threads=N_THREADS)
+        path = train_plates(folder, N_GOOD, FRAME_SIDE_PX, settings)
         bundle = Bundle.open(path)
+        others = [Bundle.open(_train_as(folder, settings, each)) for each in OTHER_REDUCTIONS]
         jpegs = _jpegs()
         backend = choose_backend(bundle, N_THREADS).backend
         say(f"measuring; backend {backend}")
         session = trunk(weights, INPUT_SIDE_PX, N_THREADS)
         forward = _forward(bundle, session, frames)
         peer = _efficientad(bundle, backend, min(frames, N_SLOW))
-        chain = _chain(bundle, session, jpegs, backend, frames)
+        chain = _chain(bundle, others, session, jpegs, backend, frames)
         chain |= _slow_chain(bundle, session, jpegs, min(frames, N_SLOW))
         (folder / "frame.jpg").write_bytes(jpegs[0])
         memory = {name: _memory_mb(path, name, folder / "frame.jpg") for name in {backend, "onnxruntime"}}
     ours, baseline = forward[backend].median, forward["trunk"].median
     whole, naive = chain["inspect"].median, chain["naive"].median
     say(f"forward {baseline / ours:.1f} times the trunk's speed, chain {naive / whole:.1f} times the naive one's")
+    for each in OTHER_REDUCTIONS:
+        say(f"decoded at 1/{each} of the size: {naive / chain[f'inspect_{each}'].median:.1f} times")
     figures: dict[str, Json] = {
         "unit": "ms",
         "n_runs": frames,
@@ -101,13 +110,22 @@ def run(frames: int = 60) -> BenchResult:
         "trunk_weights": "given" if weights else "random",
         "forward": {name: each.figures() for name, each in forward.items()},
         "chain": {name: each.figures() for name, each in chain.items()},
+        "decode_reduction": bundle.manifest.decode_reduction,
         "chain_ratio": naive / whole,
+        **{f"chain_ratio_{each}": naive / chain[f"inspect_{each}"].median for each in OTHER_REDUCTIONS},
         "full_chain_ratio": chain["naive_full"].median / whole,
         "efficientad": {name: each.figures() for name, each in peer.items()},
         "efficientad_ratio": peer["efficientad_s"].median / peer[backend].median,
         "memory_mb": memory,
     }
     return BenchResult("localise", ours, baseline, baseline / ours, figures, machine())
+
+
+def _train_as(folder: Path, settings: TrainSettings, reduction: Reduction) -> Path:
+    """A bundle of the same plates, as `sightline train --decode-reduction` makes it."""
+    apart = folder / f"decoded-at-{reduction}"
+    apart.mkdir()
+    return train_plates(apart, N_GOOD, FRAME_SIDE_PX, replace(settings, decode_reduction=reduction))
 
 
 def _jpegs() -> list[bytes]:
@@ -156,28 +174,39 @@ def _slow_chain(bundle: Bundle, session: object, jpegs: list[bytes], n: int) -> 
     return _in_turn({"naive_full": lambda i: naive.score(jpegs[i % len(jpegs)])}, n)
 
 
-def _chain(bundle: Bundle, session: object, jpegs: list[bytes], backend: str, n: int) -> dict[str, Times]:
-    inspector = Inspector(bundle, backend=backend, n_threads=N_THREADS)
-    preparation, rules = Preparation.of_bundle(bundle), RecipeRules.of_manifest(bundle.manifest)
+def _chain(
+    bundle: Bundle, others: Sequence[Bundle], session: object, jpegs: list[bytes], backend: str, n: int
+) -> dict[str, Times]:
+    """The naive chain in turn with ours, whole and by steps: `bundle` as it is, `others` named by their reduction."""
     naive = NaiveChain(session, bundle.template_grey())
+    steps: dict[str, Callable[[int], object]] = {"naive": lambda i: naive.score(jpegs[i % len(jpegs)])}
+    inspectors = []
+    for each in (bundle, *others):
+        inspectors.append(Inspector(each, backend=backend, n_threads=N_THREADS))
+        suffix = "" if each is bundle else f"_{each.manifest.decode_reduction}"
+        ours = _steps(each, inspectors[-1], jpegs)
+        steps |= {f"{name}{suffix}": step for name, step in ours.items()}
+    times = _in_turn(steps, n)
+    for inspector in inspectors:
+        inspector.close()
+    return times
+
+
+def _steps(bundle: Bundle, inspector: Inspector, jpegs: list[bytes]) -> dict[str, Callable[[int], object]]:
+    """The whole of the chain, then its steps alone."""
+    preparation, rules = Preparation.of_bundle(bundle), RecipeRules.of_manifest(bundle.manifest)
     pictures = [decode(jpeg, "image/jpeg", preparation.decode_rules) for jpeg in jpegs]
     placed = [preparation.align(picture).transform for picture in pictures]
 
     def at(i: int) -> int:
         return i % len(jpegs)
 
-    times = _in_turn(
-        {
-            "inspect": lambda i: inspector.inspect([InspectionRequest(jpegs[at(i)], "image/jpeg")], rules, "none"),
-            "naive": lambda i: naive.score(jpegs[at(i)]),
-            "decode": lambda i: decode(jpegs[at(i)], "image/jpeg", preparation.decode_rules),
-            "align": lambda i: preparation.align(pictures[at(i)]),
-            "warp": lambda i: preparation.warp(pictures[at(i)], placed[at(i)]),
-        },
-        n,
-    )
-    inspector.close()
-    return times
+    return {
+        "inspect": lambda i: inspector.inspect([InspectionRequest(jpegs[at(i)], "image/jpeg")], rules, "none"),
+        "decode": lambda i: decode(jpegs[at(i)], "image/jpeg", preparation.decode_rules),
+        "align": lambda i: preparation.align(pictures[at(i)]),
+        "warp": lambda i: preparation.warp(pictures[at(i)], placed[at(i)]),
+    }
 
 
 def _in_turn(steps: Mapping[str, Callable[[int], object]], n: int) -> dict[str, Times]:
