@@ -17,6 +17,8 @@ from engines.engine import CheckedEngine
 from schemas.errors import EngineFault, SetupError
 
 log = logging.getLogger(__name__)
+_REVISION = 2
+"""Of what is done to a network before it is compiled: raise it with every change, or cached models keep the old."""
 
 
 class OpenVinoEngine(CheckedEngine):
@@ -51,7 +53,8 @@ class OpenVinoEngine(CheckedEngine):
         cache = PlanCache(cache_dir) if cache_dir is not None else None
         try:
             core = openvino.Core()
-            key = PlanKey(bundle_sha256, cls.backend, str(core.get_property("CPU", "FULL_DEVICE_NAME")), full_version)
+            key = PlanKey(bundle_sha256, cls.backend, str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+                          f"{full_version}-{_REVISION}")  # fmt: skip
             compiled = _recall(core, cache, key, n_threads)
             if compiled is None:
                 compiled = _compile(core, model, input_size_px, n_threads)

@@ -2,8 +2,9 @@
 
 OpenVINO may take the sum of two convolutions into the second of them, and then leaves out the rounding before the sum:
 scores move by some percent. It does so only where nothing else reads the other term, so each term is given a second
-reader, of one element. Models whose factors are not those of engines/quantise.py meet halves that fall either way,
-and are refused.
+reader, of one element. It also averages steps instead of what they stand for and rounds the mean: averages are given
+maxima to read, which it does not take of steps. Models whose factors are not those of engines/quantise.py meet halves
+that fall either way, and are refused.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def keep_roundings(network: Any) -> None:
     terms = (_steps_behind(each, openvino.Type.u8) for add in sums for each in add.input_values())
     first, one = (opset13.constant(np.full(4, value, np.int64)) for value in (0, 1))
     network.add_outputs([opset13.slice(term, first, one, one).output(0) for term in terms if term is not None])
+    for average in [operation for operation in network.get_ops() if operation.get_type_name() == "AvgPool"]:
+        values = opset13.maximum(average.input_value(0), np.finfo(np.float32).min)
+        average.input(0).replace_source_output(values.output(0))
 
 
 def _in_whole_steps(rounding: Any) -> bool:

@@ -9,10 +9,19 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engines.backbone import Backbone, BackboneSpec, Conv, Level, MaxPool, add_backbone, quantised
+from engines.backbone import (
+    Backbone,
+    BackboneSpec,
+    Conv,
+    Level,
+    MaxPool,
+    add_backbone,
+    quantised,
+)
 from engines.backbone_student import load_student
 from engines.backends.onnxruntime import OnnxRuntimeEngine
 from engines.backends.openvino import OpenVinoEngine
+from engines.features import add_place_features
 from engines.onnx_graph import GraphBuilder
 from schemas.errors import SetupError
 from tests.engines.exported import pictures
@@ -73,6 +82,20 @@ def test_levels_are_those_of_onnx_runtime_to_the_bit(backbone: Backbone) -> None
         reference = OnnxRuntimeEngine.load(model, (WIDTH, HEIGHT)).infer(unseen)
         assert len(np.unique(reference)) > 50
         np.testing.assert_array_equal(OpenVinoEngine.load(model, (WIDTH, HEIGHT)).infer(unseen), reference)
+
+
+def test_means_of_a_fine_level_are_not_rounded() -> None:
+    shown = pictures(4, WIDTH, HEIGHT)
+    backbone = quantised(every_kind_of_layer(), list(shown))
+    graph = GraphBuilder()
+    projection = np.random.default_rng(3).normal(0, 0.2, (20, backbone.spec.channels)).astype(np.float32)
+    places = add_place_features(graph, backbone, "picture", (WIDTH, HEIGHT), projection)
+    scores = graph.add("Unsqueeze", [places, graph.constant(np.array([1], np.int64))])
+    model = graph.build(
+        {"picture": (onnx.TensorProto.UINT8, ["n", 3, HEIGHT, WIDTH])}, {"scores": (scores, ["n", 1, "p", 20])}
+    )
+    reference = OnnxRuntimeEngine.load(model, (WIDTH, HEIGHT)).infer(shown)
+    np.testing.assert_allclose(OpenVinoEngine.load(model, (WIDTH, HEIGHT)).infer(shown), reference, rtol=0, atol=1e-4)
 
 
 def rounded_by(step: float) -> bytes:
