@@ -33,20 +33,19 @@ class Parts:
 def make_parts(count: int = BLOCK, seed: int = 7) -> Parts:
     """The first `count` parts of line `seed`."""
     line = AseLine(seed)
-    samples = [line.sample(index) for index in range(count)]
+    crops = np.empty((count, CROP_PX, CROP_PX, 3), np.uint8)
+    values, defective = np.empty((count, len(NAMES))), np.empty(count, np.bool_)
+    for index in range(count):
+        part = line.sample(index)
+        crops[index], defective[index] = _crop(part.dots), part.defective
+        values[index] = [part.fields[name].value for name in NAMES]
     index = 10 * BLOCK
     usual: list[NDArray[np.uint8]] = []
     while len(usual) < N_USUAL:
         sample = line.sample(index)
         usual += [] if sample.defective else [_crop(sample.dots)]
         index += 1
-    return Parts(
-        np.stack([_crop(each.dots) for each in samples]),
-        np.array([[each.fields[name].value for name in NAMES] for each in samples]),
-        np.array([each.defective for each in samples]),
-        line.best_accuracy,
-        np.stack(usual),
-    )
+    return Parts(crops, values, defective, line.best_accuracy, np.stack(usual))
 
 
 def split(defective: NDArray[np.bool_], seed: int, share: float = 0.7) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -112,9 +112,9 @@ def image_stages(
 ) -> list[torch.Tensor]:
     """(N, ALIGNED) a stage, from its maps (N, C, h, w): as they are, or float16 when told by place.
 
-    Args: rng: given while it learns: each part then lacks half of the channels, drawn anew (spatial dropout: Tompson et
-        al., Efficient Object Localization Using Convolutional Networks, 2015), and told maps are mixed in bfloat16
-        where the processor has it.
+    Args: rng: given while it learns: of told maps each part then lacks half of the channels, drawn anew (spatial
+        dropout: Tompson et al., Efficient Object Localization Using Convolutional Networks, 2015), and they are mixed
+        in bfloat16 where the processor has it.
     """
     import torch
     from torch.nn import functional
@@ -125,8 +125,7 @@ def image_stages(
         if level.dtype == torch.float16:
             seen = level.bfloat16() if rng is not None and has_bfloat16(level.device) else level.float()
             seen = torch.cat((seen, seen.abs()), 1)
-        if rng is not None:
-            seen = seen * _kept_channels(seen, rng)
+            seen = seen if rng is None else seen * _kept_channels(seen, rng)
         mixed = functional.conv2d(seen, weight.to(seen.dtype), bias.to(seen.dtype)).relu().float()
         pooled = torch.cat((mixed.mean((2, 3)), mixed.amax((2, 3))), 1)
         stages.append(_dense(tensors, f"image{k}", pooled))
