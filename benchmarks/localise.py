@@ -179,13 +179,16 @@ def _chain(
 ) -> dict[str, Times]:
     """The naive chain in turn with ours, whole and by steps: `bundle` as it is, `others` named by their reduction."""
     naive = NaiveChain(session, bundle.template_grey())
-    steps: dict[str, Callable[[int], object]] = {"naive": lambda i: naive.score(jpegs[i % len(jpegs)])}
+    steps: dict[str, Callable[[int], object]] = {}
     inspectors = []
-    for each in (bundle, *others):
+    for each in (bundle, *others):  # in such an order that every whole chain follows a warp
         inspectors.append(Inspector(each, backend=backend, n_threads=N_THREADS))
         suffix = "" if each is bundle else f"_{each.manifest.decode_reduction}"
-        ours = _steps(each, inspectors[-1], jpegs)
-        steps |= {f"{name}{suffix}": step for name, step in ours.items()}
+        whole, *parts = _steps(each, inspectors[-1], jpegs).items()
+        steps[f"{whole[0]}{suffix}"] = whole[1]
+        if each is bundle:
+            steps["naive"] = lambda i: naive.score(jpegs[i % len(jpegs)])
+        steps |= {f"{name}{suffix}": step for name, step in parts}
     times = _in_turn(steps, n)
     for inspector in inspectors:
         inspector.close()
