@@ -23,8 +23,8 @@ from engines.scoring_model import add_chosen, build_scores
 
 Float = NDArray[np.float32]
 LEVEL_SHARE = 0.25
-_LEAST_SQUARE = np.float32(1e-3)
-"""Squared distances count as this at least: a difference of large numbers, they are not known better in float32."""
+_LEAST_SHARE = np.float32(1e-5)
+"""Of |y|^2 that a squared distance is at least: a difference of such numbers is not known better in float32."""
 GRID_ORIGIN_PX = 0.0
 """Template pixel of the centre of grid cell 0 (see backbone.to_grid)."""
 
@@ -88,7 +88,8 @@ class FeatureModel:
             z = projected[start : start + 16].reshape(-1, d, self.grid[0] * self.grid[1])[:, :, self.places]
             y = (z.transpose(2, 0, 1).astype(np.float32) - self.mean[:, None]) * self.weight[:, None]
             nearest = (y @ self.centres.transpose(0, 2, 1) - half_squares).max(2)
-            squares = np.maximum(np.square(y).sum(2) - 2 * nearest, _LEAST_SQUARE)
+            own = np.square(y).sum(2)
+            squares = np.maximum(own - 2 * nearest, own * _LEAST_SHARE)
             found[start : start + 16] = np.sqrt(squares).T
         return found
 
@@ -102,8 +103,7 @@ class FeatureModel:
     def add_scores(self, graph: GraphBuilder, z: str) -> str:
         """Append to `graph` (N, 1, P) scores of projected features `z` (N, P, d) at the scored places."""
         y = graph.add("Mul", [graph.add("Sub", [z, graph.constant(self.mean)]), graph.constant(self.weight)])
-        least = graph.constant(np.array(_LEAST_SQUARE, np.float32))
-        return self._add_grading(graph, graph.add("Sqrt", [graph.add("Max", [self._add_squares(graph, y), least])]))
+        return self._add_grading(graph, graph.add("Sqrt", [self._add_squares(graph, y)]))
 
     def _add_squares(self, graph: GraphBuilder, y: str) -> str:
         """(N, 1, P) squared distance of `y` (N, P, d) to the nearest centre: |y|^2 - 2 max_k (y c_k - |c_k|^2 / 2)."""
@@ -116,6 +116,7 @@ class FeatureModel:
         nearest = graph.add("Sub", [products, graph.constant(half.astype(np.float32))])
         nearest = graph.add("ReduceMax", [nearest], axes=[2, 3], keepdims=0)
         squares = graph.add("Sub", [own, graph.add("Add", [nearest, nearest])])
+        squares = graph.add("Max", [squares, graph.add("Mul", [own, graph.constant(np.array(_LEAST_SHARE))])])
         return graph.add("Unsqueeze", [squares, graph.constant(np.array([1], np.int64))])
 
     def _add_grading(self, graph: GraphBuilder, distances: str) -> str:
