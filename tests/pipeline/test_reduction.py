@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 
 from engines.geometry import apply, compose, motion, pose
 from engines.manifest import Manifest
+from pipeline.bundling import train_bundle
 from pipeline.decode import DecodeRules, Picture, decode, reduced
+from pipeline.field_members import FieldMembers
 from pipeline.inspection import Inspection, Inspector, RecipeRules
 from pipeline.preparation import Preparation
 from pipeline.reduction import choose_reduction
+from pipeline.train_settings import TrainSettings
 from schemas.errors import DeadLetterReason, InputError, PoisonFrame
+from schemas.layout import Layout, LayoutField, encode_layout
 from schemas.verdict import AlignmentStatus, Reason
 from tests.pipeline.frames import LIMITS, TEMPLATE_PX, plate_bundle, plate_frame, request
 from tests.pipeline.pictures import CONTENT_TYPES, encode, grey_pixels, rgb_pixels
@@ -201,6 +206,20 @@ class TestChoice:
         assert choose_reduction("auto", frame, 96, True) == 1
         with pytest.raises(InputError, match="--fields"):
             choose_reduction(2, frame, 96, True)
+
+    def test_fields_with_a_reduction_are_refused_before_a_picture_is_decoded(self, frame: Path, tmp_path: Path) -> None:
+        field = LayoutField(name="Force", unit="gf", decimals=1, low=0, high=99, name_px=(4, 4, 50, 20),
+                            value_px=(60, 4, 80, 20), digits_px=(8.0, 19.0))  # fmt: skip
+        layout = Layout(product="plate", frame_size_px=(768, 640), picture="frame.png", fields=(field,))
+        (tmp_path / "plate.toml").write_bytes(encode_layout(layout))
+        unreadable = [tmp_path / f"{i}.png" for i in range(10)]
+        with pytest.raises(InputError, match="--decode-reduction 2 with --fields"):
+            train_bundle(
+                "plate", unreadable, [], backbone="student", weights=None, colour="auto",
+                settings=TrainSettings(decode_reduction=2), created_at=datetime(2030, 1, 1, tzinfo=UTC),
+                out=tmp_path / "plate.bundle", progress=lambda what, done, total: None,
+                fields=FieldMembers.open(tmp_path / "plate.toml"),
+            )  # fmt: skip
 
     def test_less_than_the_model_sees_is_refused(self, frame: Path) -> None:
         with pytest.raises(InputError, match="smaller than"):
