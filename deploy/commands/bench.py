@@ -25,6 +25,7 @@ NAMES = (
     "oanet",
     "process",
     "records",
+    "reduction",
     "table",
 )
 
