@@ -31,6 +31,7 @@ from pipeline.evaluation import evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspection, InspectionRequest, Inspector, RecipeRules
 from pipeline.plate import Pose, SimulatedLine
+from pipeline.reduction import choose_reduction
 from pipeline.train_settings import TrainSettings
 from schemas.errors import InputError
 
@@ -55,8 +56,9 @@ def run(frames: int = 60) -> BenchResult:
             apart.mkdir()
             path = train_plates(apart, N_GOOD, FRAME_SIDE_PX, replace(settings, decode_reduction=reduction))
             plates[str(reduction)] = judge_plates(Bundle.open(path), folder / "plates", frames)
-        (folder / "auto").mkdir()
-        usual = Bundle.open(train_plates(folder / "auto", N_GOOD, FRAME_SIDE_PX, settings)).manifest.decode_reduction
+            say(str(plates[str(reduction)]))
+        sample = picture_paths(folder / "plates" / "test" / "good")[0]
+        usual = choose_reduction("auto", sample, INPUT_SIDE_PX, reads_fields=False)
         screws = _screws(folder)
     ours, baseline = plates[str(usual)]["median_margin"], plates["1"]["median_margin"]
     figures: dict[str, Json] = {
@@ -133,9 +135,9 @@ def _screws(folder: Path) -> dict[str, Json]:
         for reduction in reductions:
             say(f"screws at {input_px} px, decoded at 1/{reduction}")
             runs = [_judge_screws(data, folder, input_px, reduction, seed) for seed in range(N_SEEDS)]
-            found[f"{input_px} px, 1/{reduction}"] = {
-                name: round(float(np.mean([each[name] for each in runs])), 4) for name in _FIGURES
-            }
+            means = {name: round(float(np.mean([each[name] for each in runs])), 4) for name in _FIGURES}
+            found[f"{input_px} px, 1/{reduction}"] = means
+            say(str(means))
     return found
 
 
