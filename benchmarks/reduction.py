@@ -79,7 +79,8 @@ def judge_plates(bundle: Bundle, data: Path, n: int) -> dict[str, float]:
     faulty = [path.read_bytes() for path in picture_paths(data / "test" / "fault")]
     scores = [each.score for each in _inspect(inspector, rules, faulty) if each.score is not None]
     margins = np.array(scores) / bundle.manifest.thresholds.review
-    units = [SimulatedLine(size_px=FRAME_SIDE_PX, defect_rate=0.0).unit(3000 + i) for i in range(n)]
+    line = SimulatedLine(size_px=FRAME_SIDE_PX, defect_rate=0.0)
+    units = [line.unit(3000 + i) for i in range(n)]
     answers = _inspect(inspector, rules, [_jpeg(unit.picture) for unit in units])
     transforms = [each.transform for each in answers if each.transform is not None]
     error_px = placing_error_px(transforms, [unit.pose for unit in units])
