@@ -43,11 +43,13 @@ def _image(graph: GraphBuilder, net: Oanet) -> dict[str, str]:
     lost = graph.add("Less", [lost, graph.constant(np.array(0.5, np.float32))])
     seen = graph.add("Where", [lost, graph.constant(net.arrays["usual"][None]), seen])
     levels = add_backbone(graph, net.backbone, seen)
+    there = graph.add("Sub", [graph.constant(np.ones(1, np.float32)), graph.add("Cast", [lost], to=TensorProto.FLOAT)])
     stages, refined = [], []
     for k, level in enumerate(net.backbone.spec.levels):
         kernel = graph.constant(net.arrays[f"mix{k}.weight"][:, :, None, None])
         mixed = graph.add(
-            "Conv", [_told(graph, net, k, levels[level.name]), kernel, graph.constant(net.arrays[f"mix{k}.bias"])]
+            "Conv",
+            [_told(graph, net, k, levels[level.name], there), kernel, graph.constant(net.arrays[f"mix{k}.bias"])],
         )
         mixed = graph.add("Relu", [mixed])
         pools = [graph.add("Flatten", [graph.add(kind, [mixed])]) for kind in ("GlobalAveragePool", "GlobalMaxPool")]
@@ -59,14 +61,16 @@ def _image(graph: GraphBuilder, net: Oanet) -> dict[str, str]:
     return {"image": graph.add("Sigmoid", [logit]), "embedding": embedding, "stages": every}
 
 
-def _told(graph: GraphBuilder, net: Oanet, k: int, level: str) -> str:
-    """By place, when the backbone is kept as it is."""
+def _told(graph: GraphBuilder, net: Oanet, k: int, level: str, there: str) -> str:
+    """By place, when the backbone is kept as it is: a place counts by the share of its pixels that is `there`."""
     if not net.kept:
         return level
     off = graph.add("Sub", [level, graph.constant(net.arrays[f"place{k}.mean"][None])])
     off = graph.add("Mul", [off, graph.constant(net.arrays[f"place{k}.scale"][None])])
     limits = [graph.constant(np.array(end, np.float32)) for end in (-MOST_DEVIATION, MOST_DEVIATION)]
     off = graph.add("Clip", [off, *limits])
+    stride = [net.backbone.spec.levels[k].stride_px] * 2
+    off = graph.add("Mul", [off, graph.add("AveragePool", [there], kernel_shape=stride, strides=stride)])
     return graph.add("Concat", [off, graph.add("Abs", [off])], axis=1)
 
 

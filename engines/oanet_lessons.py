@@ -15,7 +15,7 @@ from engines.backbone_torch import forward
 from engines.mask_learning import mask_pictures
 from engines.oanet_branches import Branch
 from engines.training_device import TrainingDevice
-from schemas.errors import MissingExtra
+from schemas.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,8 @@ class Lessons:
     `usual` (3, side, side) float32: what good parts look like. `pictures` (N * V, 3, side, side) uint8. `maps` of each
     stage (N * V, C, h, w) float16, empty when the backbone learns. `fields` (K, N, F) float64, NaN where missing: first
     as they are, then with more of them missing. `defective` (N,) bool. `n_turns`: how many of the N_TURNS ways round
-    a picture is there, masked and not.
+    a picture is there, masked and not. `seen` of each stage (N * V, 1, h, w) float16, the share of each place's pixels
+    that is not lost, empty when the backbone learns.
     """
 
     branch: Branch
@@ -49,6 +50,7 @@ class Lessons:
     fields: NDArray[np.float64]
     defective: NDArray[np.bool_]
     n_turns: int = N_TURNS
+    seen: tuple[torch.Tensor, ...] = ()
 
     def learnt(self, masks: bool) -> NDArray[np.int64]:
         """Versions to learn from, with masked ones or without."""
@@ -88,7 +90,7 @@ def prepare_lessons(
     Args: crops: (N, h, w, 3) uint8 RGB of the part. fields: (K, N, F), see Lessons. usual_crops: other good parts, for
         what is usual; else those of `crops` that are not defective. device: where the maps are made. n_turns: see
         Lessons. folder: for pictures and maps that would fill the memory; it must last as long as the lessons.
-    Raises: MissingExtra without torch.
+    Raises: MissingExtra without torch; InputError when `side_px` is no multiple of the strides of a kept backbone.
     """
     try:
         import torch
@@ -97,10 +99,17 @@ def prepare_lessons(
     usual = usual_picture(crops[~defective] if usual_crops is None else usual_crops, side_px)
     n_rows = len(crops) * (2 * n_turns + 1)
     pictures: NDArray[np.uint8] = _room(folder, "pictures", (n_rows, 3, side_px, side_px), np.uint8)
+    strides = [] if branch.weights is None else [level.stride_px for level in branch.spec.levels]
+    if any(side_px % stride for stride in strides):
+        raise InputError(f"a picture of {side_px} px has no whole places of {strides} px; choose a multiple of these")
+    seen = [np.empty((n_rows, 1, side_px // stride, side_px // stride), np.float16) for stride in strides]
     rng, row = np.random.default_rng(seed), 0
     for begin in range(0, len(crops), _PARTS):
-        every = _versions(crops[begin : begin + _PARTS], usual, side_px, n_turns, rng)
+        every, lost = _versions(crops[begin : begin + _PARTS], usual, side_px, n_turns, rng)
         pictures[row : row + len(every)] = every
+        for share, stride in zip(seen, strides, strict=True):
+            places = lost.reshape(len(lost), 1, side_px // stride, stride, side_px // stride, stride)
+            share[row : row + len(every)] = 1 - places.mean((3, 5))
         row += len(every)
     planes = np.ascontiguousarray(usual.transpose(2, 0, 1), np.float32)
     lessons = Lessons(branch, planes, pictures, (), fields, defective, n_turns)
@@ -120,19 +129,25 @@ def prepare_lessons(
                 held[begin : begin + len(each)] = each
             if progress is not None:
                 progress("features", min(begin + _BATCH, n_rows), n_rows)
-    return replace(lessons, maps=tuple(torch.from_numpy(each) for each in maps))
+    maps_held, seen_held = (tuple(torch.from_numpy(each) for each in arrays) for arrays in (maps, seen))
+    return replace(lessons, maps=maps_held, seen=seen_held)
 
 
 def _versions(
     crops: NDArray[np.uint8], usual: NDArray[np.uint8], side_px: int, n_turns: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """(n * V, 3, side_px, side_px) of `crops`, a part's versions behind one another."""
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Pictures (n * V, 3, side_px, side_px) of `crops`, a part's behind one another, and (n * V, ...) what they lost.
+
+    Of RAW none is said to be lost.
+    """
     small = np.stack([resize_crop(crop, side_px) for crop in crops])
     turned = np.stack([small, small[:, :, ::-1], small[:, ::-1], small[:, ::-1, ::-1]][:n_turns], 1)
     masked = mask_pictures(turned.reshape(-1, side_px, side_px, 3), rng).reshape(turned.shape)
-    filled = np.where((masked.max(-1) == 0)[..., None], usual, masked)
+    lost = masked.max(-1) == 0
+    filled = np.where(lost[..., None], usual, masked)
     every = np.concatenate((turned, filled, masked[:, :1]), 1).reshape(-1, side_px, side_px, 3)
-    return np.ascontiguousarray(every.transpose(0, 3, 1, 2))
+    every_lost = np.concatenate((turned.max(-1) == 0, lost, np.zeros_like(lost[:, :1])), 1)
+    return np.ascontiguousarray(every.transpose(0, 3, 1, 2)), every_lost.reshape(-1, side_px, side_px)
 
 
 def _room(folder: Path | None, name: str, shape: tuple[int, ...], kind: type[Kind]) -> NDArray[Kind]:

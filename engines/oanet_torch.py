@@ -101,10 +101,13 @@ class LearntBackbone:
         return weights
 
 
-def told_by_place(tensors: Mapping[str, torch.Tensor], k: int, maps: torch.Tensor) -> torch.Tensor:
-    """Stage `k`'s `maps` (N, C, h, w) in standard deviations from what good parts show at each place, float16."""
+def told_by_place(tensors: Mapping[str, torch.Tensor], k: int, maps: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Stage `k`'s `maps` (N, C, h, w) in standard deviations from what good parts show at each place, float16.
+
+    A place counts by the share of it that is `seen` (N, 1, h, w) float16: what is lost is no stranger.
+    """
     off = (maps.float() - tensors[f"place{k}.mean"]) * tensors[f"place{k}.scale"]
-    return off.clamp(-MOST_DEVIATION, MOST_DEVIATION).half()
+    return off.clamp(-MOST_DEVIATION, MOST_DEVIATION).half() * seen
 
 
 def image_stages(

@@ -199,8 +199,9 @@ class OanetTrainer:
             pictures = torch.from_numpy(self.lessons.images_uint8(parts, version)).to(self.settings.device)
             return image_stages(self.tensors, self.backbone.maps(pictures), rng)
         at = torch.from_numpy(self.lessons.rows(parts, version))
-        maps = (level[at].to(self.settings.device) for level in self.lessons.maps)
-        told = [told_by_place(self.tensors, k, level) for k, level in enumerate(maps)]
+        pairs = zip(self.lessons.maps, self.lessons.seen, strict=True)
+        held = ((maps[at].to(self.settings.device), seen[at].to(self.settings.device)) for maps, seen in pairs)
+        told = [told_by_place(self.tensors, k, maps, seen) for k, (maps, seen) in enumerate(held)]
         return image_stages(self.tensors, told, rng)
 
     def _plain(self, image: Sequence[torch.Tensor], external: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 
 from engines.oanet_branches import image_branch
 from engines.oanet_lessons import CLEAN, MASKED, RAW, Lessons, prepare_lessons
+from schemas.errors import InputError
 from tests.engines.oanet_parts import SIDE_PX, parts
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -30,6 +31,20 @@ def test_a_masked_picture_is_the_clean_one_but_where_pixels_are_lost() -> None:
     assert 0.02 < lost.mean() < 0.3
     assert np.array_equal(clean[~lost], raw[~lost]) and np.array_equal(masked[~lost], raw[~lost])
     assert np.array_equal(given.images_uint8(SOME, 1), clean[..., ::-1])
+
+
+def test_what_is_lost_of_each_place_is_known_and_raw_pictures_lose_nothing() -> None:
+    given = lessons(4)
+    lost = 1 - given.seen[0][given.rows(SOME, MASKED)].float().mean((1, 2, 3)).numpy()
+    black = (given.images_uint8(SOME, RAW) == 0).all(1).mean((1, 2))
+    assert np.allclose(lost, black, atol=1e-3)
+    assert bool((given.seen[1][given.rows(SOME, RAW)] == 1).all())
+
+
+def test_a_side_that_has_no_whole_places_is_refused() -> None:
+    crops, fields, defective = parts(12)
+    with pytest.raises(InputError, match="36 px"):
+        prepare_lessons(image_branch("student"), crops, fields[None], defective, 36, 0)
 
 
 def test_fewer_ways_round_are_fewer_pictures_under_the_same_names() -> None:
