@@ -12,7 +12,7 @@ from agents.topic_admin import ensure_topics
 from deploy.settings import Settings
 from schemas.aligned import encode_aligned
 from schemas.topics import Topics
-from tests.line.test_crash_points import Bench, deliver, records
+from tests.line.crash_bench import Bench, deliver, records
 
 N_FRAMES = 48
 LOST = (5, 24, 25, 40)
