@@ -13,7 +13,7 @@ FRAME, INPUT = (FRAME_SIDE_PX, FRAME_SIDE_PX), (INPUT_SIDE_PX, INPUT_SIDE_PX)
 
 def test_placing_is_judged_without_knowing_how_the_template_lay() -> None:
     rng = np.random.default_rng(0)
-    poses = [Pose(*rng.uniform(-15, 15, 2).tolist(), rng.uniform(-3, 3)) for _ in range(20)]
+    poses = [Pose(rng.uniform(-15, 15), rng.uniform(-15, 15), rng.uniform(-3, 3)) for _ in range(20)]
     template = motion(INPUT, INPUT, 1.5, -2.0, 1.2)
     found = [compose(motion(FRAME, INPUT, each.dx_px, each.dy_px, each.angle_deg), template) for each in poses]
     assert placing_error_px(found, poses) < 0.01
