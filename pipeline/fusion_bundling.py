@@ -14,7 +14,7 @@ from engines.backends.tensorrt_device import has_device
 from engines.bundle import LAYOUT, Bundle, write_bundle
 from engines.oanet_branches import image_branch
 from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
-from engines.oanet_lessons import CLEAN, Progress, prepare_lessons
+from engines.oanet_lessons import CLEAN, N_TURNS, Progress, prepare_lessons
 from engines.oanet_training import OanetSettings
 from engines.training_device import TrainingDevice
 from pipeline.field_reader import FieldReader
@@ -29,6 +29,8 @@ from schemas.errors import InputError, MissingExtra, SetupError
 SIDE_PX = 160
 _HELD_SHARE = 0.2
 _PARITY_PARTS = 32
+_MANY_PARTS = 2000
+"""More are learnt one way round alone: a part takes 2.5 MB of memory in all versions, 0.9 MB in these."""
 _MANY_FALSE_CALLS = 200.0
 
 
@@ -95,7 +97,7 @@ def teach_fusion(
     good = parts.crops[~parts.defective]
     lessons = prepare_lessons(
         image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress,
-        device=device,
+        device=device, n_turns=N_TURNS if len(parts.defective) <= _MANY_PARTS else 1,
     )  # fmt: skip
     order = np.random.default_rng([seed, 7]).permutation(len(parts.defective))
     held, train = np.split(order, [round(_HELD_SHARE * len(order))])
