@@ -1,8 +1,10 @@
 """`sightline bench oanet`: Tables 1 and 2 of the paper on ASE-like parts, with ablations, peers and cost.
 
-About 20 minutes on two idle cores, a branch a core; `--frames 400` takes less than half of that. Of one branch alone:
+About 25 minutes on two idle cores, a branch a core; `--frames 400` takes less than half of that. Of one branch alone,
+and of a set ten times as large (9 GB in the folder for temporary files):
 
 python -m benchmarks.oanet --branch student --repeats 5
+python -m benchmarks.oanet --branch student --repeats 1 --frames 9710
 
 `figures["table_1"]`: image branch -> method -> figures on clean parts; `figures["table_2"]`: image branch -> what a
 station loses -> figures of the gated verdict. Every row has `f1`, `f1_best_single` (the best F1 of any single modality
