@@ -13,6 +13,7 @@ from agents.recipe_book import RECIPE_COLUMNS, recipe_of_row
 from agents.records.stations import register_stations
 from engines.bundle import Bundle
 from engines.manifest import Manifest
+from pipeline.fusion_members import Fuser
 from schemas.errors import InputError, SetupError
 from schemas.frame import station_of_source
 from schemas.recipe import Recipe, WindowSettings
@@ -48,7 +49,7 @@ class Activated:
 
 
 def check_activable(bundle: Bundle, name: str) -> None:
-    """Raises: SetupError unless the bundle carries a parity report in which every backend holds."""
+    """Raises: SetupError unless its parity report has every backend hold and what fuses in it, if anything, works."""
     parity = bundle.manifest.parity
     if parity is None:
         raise SetupError(f"{name} has no parity report: run `sightline bundle parity {name}` before activating it")
@@ -61,6 +62,7 @@ def check_activable(bundle: Bundle, name: str) -> None:
         raise SetupError(
             f"{name} fails parity: {worst}; the tolerance is {parity.tolerance:.3g}: train or compile it again"
         )
+    Fuser.of_bundle(bundle)
 
 
 def activate(

@@ -22,16 +22,18 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on 
 
 
 def check(bundle: _Bundle, as_json: _AsJson = False) -> None:
-    """Verify every member's sha256, load the model, and say what the bundle is. Exit 2 when anything is wrong."""
+    """Verify every member's sha256, load what runs, and say what the bundle is. Exit 2 when anything is wrong."""
     from engines.bundle import Bundle
     from engines.engine import load_backend
     from engines.parity import REFERENCE, probe_frames
+    from pipeline.fusion_members import Fuser
 
     opened = Bundle.open(bundle)
     template, foreground = opened.template(), opened.foreground()
     engine = load_backend(opened, REFERENCE)
     engine.infer(probe_frames(template)[0][None])
     engine.close()
+    Fuser.of_bundle(opened)
     if as_json:
         typer.echo(f'{{"sha256": "{opened.sha256}", "manifest": {opened.manifest.model_dump_json()}}}')
         return

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agents.activation import Activated, Wishes, activate
 from agents.database import Connection, connect
 from agents.recipe_book import RecipeBook, recipe_stamp
+from pipeline.fusion_members import NETWORK, RULES, TREES
 from schemas.errors import InputError, SetupError
 from schemas.recipe import WindowSettings
 from schemas.store import ContentStore
@@ -34,6 +37,13 @@ def store(tmp_path: Path) -> ContentStore:
 def do(conn: Connection, store: ContentStore, content: bytes, product: str = "plate", **more: Any) -> Activated:
     fields = {"station": STATION, "wishes": Wishes(), **more}
     return activate(conn, store, content, product=product, **fields)
+
+
+def rules_without_causes() -> bytes:
+    """What fuses, as it was before causes were learnt."""
+    file = io.BytesIO()
+    np.savez(file, names=np.array(["Force"]), rule=np.zeros(5))
+    return file.getvalue()
 
 
 def test_an_activated_bundle_is_in_the_store_and_its_recipe_in_the_book(conn: Connection, store: ContentStore) -> None:
@@ -95,8 +105,13 @@ def test_the_first_product_becomes_the_stations_own_and_stays_it_until_told(
         (a_bundle_file().replace(b"model", b"m0del"), "damaged"),
         (a_bundle_file_without_parity(), "no parity report.*sightline bundle parity"),
         (a_bundle_file(parity=a_parity_report(holds=False)), "fails parity: openvino.*3 flips"),
+        (a_bundle_file(more={NETWORK: b"net"}), f"not {RULES} and {TREES}; train it again with --labels"),
+        (
+            a_bundle_file(more={NETWORK: b"net", TREES: b"trees", RULES: rules_without_causes()}),
+            "older Sightline without causes; train it again with --labels",
+        ),
     ],
-    ids=["truncated", "altered", "no parity", "parity fails"],
+    ids=["truncated", "altered", "no parity", "parity fails", "fusing in part", "fusing as before"],
 )
 def test_a_bad_bundle_is_refused_and_leaves_nothing(
     conn: Connection, store: ContentStore, content: bytes, message: str
