@@ -32,6 +32,12 @@ class FaultCauses:
     means: NDArray[np.float64]
     covariances: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        shapes = [each.shape for each in (self.shares, self.means, self.covariances)]
+        n, fields = shapes[0][:1], shapes[1][1:]
+        if not n or len(fields) != 1 or shapes != [n, n + fields, n + fields + fields]:
+            raise ValueError(f"causes of shapes {shapes}; wanted are (K,), (K, F) and (K, F, F)")
+
     @classmethod
     def learn(cls, good: NDArray[np.float64], defective: NDArray[np.float64], seed: int = 0) -> FaultCauses:
         """By expectation and maximisation, the likeliest of a few starts.

@@ -87,6 +87,8 @@ class Fuser:
         self.names = tuple(str(name) for name in arrays["names"])
         usual = UsualFields(self.names, arrays["mean"], arrays["scale"], arrays["correlation"])
         causes = FaultCauses(*(arrays[f"cause_{name}"] for name in ("shares", "means", "covariances")))
+        if causes.means.shape[1] != len(self.names):
+            raise ValueError(f"causes of {causes.means.shape[1]} fields, but {len(self.names)} names")
         self._description = FieldDescription(usual, causes)
         self.reference = GateReference(*(arrays[f"gate_{name}"] for name in ("mean", "variance", "edges", "shares")))
         image, fields, fused, offset, threshold = arrays["rule"].tolist()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 log = logging.getLogger(__name__)
-_LIBRARIES = ("onnxruntime", "openvino", "tensorrt", "pycuda")
+_LIBRARIES = ("sightline", "onnxruntime", "openvino", "tensorrt", "pycuda")
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,3 +70,8 @@ def test_few_defective_parts_are_one_kind_or_like_good_ones() -> None:
 def test_the_same_parts_give_the_same_causes() -> None:
     again = FieldDescription.learn(NAMES, *parts())
     assert np.array_equal(learnt().causes.means, again.causes.means)
+
+
+def test_causes_of_other_fields_than_their_means_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"wanted are \(K,\), \(K, F\) and \(K, F, F\)"):
+        FaultCauses(np.ones(2), np.zeros((2, 6)), np.zeros((2, 5, 5)))
