@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.backends.tensorrt_network import TensorRtNetwork
 from engines.bundle import Bundle, write_bundle
+from engines.oanet_graph import oanet_graph
+from engines.oanet_training import OanetSettings
 from pipeline.ase_folder import LABELS, write_ase_folder
 from pipeline.ase_line import AseLine
 from pipeline.bundling import train_bundle
 from pipeline.field_members import FieldMembers
-from pipeline.fusion_bundling import FusionSummary, teach_fusion
+from pipeline.fusion_bundling import FusionSummary, check_backends, teach_fusion
 from pipeline.fusion_members import NETWORK, RULES, TREES, Fuser
 from pipeline.inspection import Inspection, InspectionRequest, Inspector, RecipeRules
 from pipeline.labelled_parts import read_labels
@@ -26,6 +29,7 @@ from schemas.errors import InputError, SetupError
 from schemas.frame import Frame
 from schemas.recipe import Recipe
 from schemas.verdict import FieldStatus, Gate, Outcome, encode_verdict
+from tests.engines import oanet_parts
 from tests.pipeline.panels import COLUMNS, grey_of, pieces_of_sample, samples
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -145,6 +149,21 @@ def test_a_bundle_of_before_the_causes_is_refused(taught: tuple[Bundle, FusionSu
     write_bundle(tmp_path / "old.bundle", bundle.manifest, old)
     with pytest.raises(SetupError, match="older Sightline"):
         Fuser.of_bundle(Bundle.open(tmp_path / "old.bundle"))
+
+
+def test_a_tensorrt_that_cannot_build_the_network_stops_nothing_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = oanet_parts.lessons(n=24)
+    net = oanet_parts.trained(given, OanetSettings(n_epochs=1, refine_epochs=1)).network()
+    monkeypatch.setattr("pipeline.fusion_bundling.has_device", lambda: True)
+    monkeypatch.setattr(TensorRtNetwork, "load", refuse)
+    check_backends(oanet_graph(net), given.images_uint8(np.arange(4), 0), given.fields[0, :4])
+    assert "not compared on tensorrt: it cannot read model.onnx" in caplog.text
+
+
+def refuse(model: bytes, sha256: str) -> TensorRtNetwork:
+    raise SetupError("it cannot read model.onnx")
 
 
 @pytest.mark.parametrize(
