@@ -41,3 +41,11 @@ class TestCompiledModels:
         (tmp_path / f"{key.file_name}.sha256").rename(plan.with_suffix(".plan.sha256"))
         np.testing.assert_array_equal(self.load(tmp_path).infer(frames(1)), fresh)
         assert "compiling again" in caplog.text
+
+    def test_one_of_another_rewriting_is_not_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.load(tmp_path)
+        (old,) = tmp_path.glob("*.plan")
+        monkeypatch.setattr("engines.backends.openvino._REVISION", 99)
+        self.load(tmp_path)
+        (new,) = set(tmp_path.glob("*.plan")) - {old}
+        assert new.stem.endswith("-99")
