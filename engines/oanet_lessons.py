@@ -24,7 +24,8 @@ N_TURNS = 4
 """As it is, mirrored left to right, upside down, both; then the same four, each under a grid mask of its own."""
 N_LEARNT = 2 * N_TURNS
 CLEAN, MASKED, RAW = 0, N_TURNS, N_LEARNT
-"""RAW: MASKED as it is; in the others what is lost stands for what is usual. No network of ours learns from it."""
+"""RAW: MASKED as it is. In the others what is lost, or black on the part, stands for what is usual, as in the graph.
+No network of ours learns from RAW."""
 _BATCH = 32
 _PARTS = 64
 """Parts whose versions are made at a time."""
@@ -143,10 +144,10 @@ def _versions(
     small = np.stack([resize_crop(crop, side_px) for crop in crops])
     turned = np.stack([small, small[:, :, ::-1], small[:, ::-1], small[:, ::-1, ::-1]][:n_turns], 1)
     masked = mask_pictures(turned.reshape(-1, side_px, side_px, 3), rng).reshape(turned.shape)
-    lost = masked.max(-1) == 0
-    filled = np.where(lost[..., None], usual, masked)
-    every = np.concatenate((turned, filled, masked[:, :1]), 1).reshape(-1, side_px, side_px, 3)
-    every_lost = np.concatenate((turned.max(-1) == 0, lost, np.zeros_like(lost[:, :1])), 1)
+    clean_lost, lost = turned.max(-1) == 0, masked.max(-1) == 0
+    clean, filled = (np.where(gone[..., None], usual, each) for gone, each in ((clean_lost, turned), (lost, masked)))
+    every = np.concatenate((clean, filled, masked[:, :1]), 1).reshape(-1, side_px, side_px, 3)
+    every_lost = np.concatenate((clean_lost, lost, np.zeros_like(lost[:, :1])), 1)
     return np.ascontiguousarray(every.transpose(0, 3, 1, 2)), every_lost.reshape(-1, side_px, side_px)
 
 

@@ -41,6 +41,17 @@ def test_what_is_lost_of_each_place_is_known_and_raw_pictures_lose_nothing() -> 
     assert bool((given.seen[1][given.rows(SOME, RAW)] == 1).all())
 
 
+def test_black_on_a_part_counts_as_usual_and_unseen_as_in_the_graph() -> None:
+    crops, fields, defective = parts(N)
+    crops = np.ascontiguousarray(crops[:, :SIDE_PX, :SIDE_PX])
+    crops[SOME, 8:16, 8:16] = 0
+    given = prepare_lessons(image_branch("student"), crops, fields[None], defective, SIDE_PX, 0, n_turns=1)
+    clean = given.images_uint8(SOME, CLEAN)
+    usual = np.broadcast_to(given.usual, clean.shape)
+    assert np.array_equal(clean[..., 8:16, 8:16], usual[..., 8:16, 8:16]) and usual[..., 8:16, 8:16].any()
+    assert bool((given.seen[0][given.rows(SOME, CLEAN)].sum((1, 2, 3)) < given.seen[0][0].numel()).all())
+
+
 def test_a_side_that_has_no_whole_places_is_refused() -> None:
     crops, fields, defective = parts(12)
     with pytest.raises(InputError, match="36 px"):
