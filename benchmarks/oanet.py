@@ -1,6 +1,6 @@
 """`sightline bench oanet`: Tables 1 and 2 of the paper on ASE-like parts, with ablations, peers and cost.
 
-About 25 minutes on two idle cores, a branch a core; `--frames 400` takes less than half of that. Of one branch alone,
+About 24 minutes on two cores, a branch a core; `--frames 400` takes less than half of that. Of one branch alone,
 and of a set ten times as large (9 GB in the folder for temporary files):
 
 python -m benchmarks.oanet --branch student --repeats 5
