@@ -17,7 +17,14 @@ from schemas.errors import SetupError
 ENVIRONMENT_PREFIX = "SIGHTLINE_"
 CONFIG_VARIABLE = "SIGHTLINE_CONFIG"
 CONFIG_FILE = "sightline.toml"
-NOT_SETTINGS = (CONFIG_VARIABLE, "SIGHTLINE_CACHE", "SIGHTLINE_DATA", "SIGHTLINE_MAVEN_URL")
+NOT_SETTINGS = (
+    CONFIG_VARIABLE,
+    "SIGHTLINE_CACHE",
+    "SIGHTLINE_DATA",
+    "SIGHTLINE_WEIGHTS",
+    "SIGHTLINE_BENCH_FOLDER",
+    "SIGHTLINE_MAVEN_URL",
+)
 """Variables with our prefix that say where things are, before any setting is read."""
 DEFAULT = "default"
 COMMAND_LINE = "command line"

@@ -63,6 +63,11 @@ def test_a_wrong_file_is_refused_with_its_path(tmp_path: Path, text: str) -> Non
         in_force(tmp_path)
 
 
+def test_variables_that_only_benchmarks_read_are_no_unknown_settings(tmp_path: Path) -> None:
+    environ = {"SIGHTLINE_WEIGHTS": "resnet18.npz", "SIGHTLINE_DATA": "data", "SIGHTLINE_BENCH_FOLDER": "kept"}
+    assert in_force(tmp_path, environ) == in_force(tmp_path)
+
+
 def test_a_secret_is_never_shown_even_when_it_is_refused(tmp_path: Path) -> None:
     environ = {
         "SIGHTLINE_KAFKA_SASL_PASSWORD": "hush1",
