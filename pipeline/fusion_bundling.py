@@ -17,7 +17,7 @@ from engines.oanet_branches import image_branch
 from engines.oanet_graph import TOLERANCE, backend_difference, oanet_graph
 from engines.oanet_lessons import CLEAN, N_TURNS, Progress, prepare_lessons
 from engines.oanet_training import OanetSettings
-from engines.training_device import TrainingDevice
+from engines.training_device import TrainingDevice, cpu_threads
 from pipeline.field_reader import FieldReader
 from pipeline.fusion_members import fusion_members
 from pipeline.gate import lost_share
@@ -81,6 +81,7 @@ def teach_fusion(
     seed: int = 0,
     progress: Progress,
     device: TrainingDevice = "cpu",
+    n_threads: int = 1,
 ) -> FusionSummary:
     """Train on the pictures of `labels` and write the bundle at `path` anew, with what fuses in it.
 
@@ -97,15 +98,17 @@ def teach_fusion(
         raise InputError("the layout does not say where the part is; add part_px = [x, y, width, height] to it")
     parts = load_labelled(labels, reader, part_px, Preparation.of_bundle(bundle).decode_rules, progress)
     good = parts.crops[~parts.defective]
-    lessons = prepare_lessons(
-        image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress,
-        device=device, n_turns=N_TURNS if len(parts.defective) <= _MANY_PARTS else 1,
-    )  # fmt: skip
     order = np.random.default_rng([seed, 7]).permutation(len(parts.defective))
     held, train = np.split(order, [round(_HELD_SHARE * len(order))])
-    fusion = train_fusion(
-        parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed, device=device), progress=progress
-    )
+    with cpu_threads(n_threads):
+        lessons = prepare_lessons(
+            image_branch(branch, weights), parts.crops, parts.values[None], parts.defective, SIDE_PX, seed, progress,
+            device=device, n_turns=N_TURNS if len(parts.defective) <= _MANY_PARTS else 1,
+        )  # fmt: skip
+        fusion = train_fusion(
+            parts.names, lessons, parts.values, np.sort(train), OanetSettings(seed=seed, device=device),
+            progress=progress,
+        )  # fmt: skip
     check_backends(oanet_graph(fusion.trainer.network()), lessons.images_uint8(order[:_PARITY_PARTS], CLEAN),
                    fusion.bag.description.describe(parts.values[order[:_PARITY_PARTS]]))  # fmt: skip
     members = fusion_members(fusion, part_px, float(np.mean([lost_share(crop) for crop in good])))

@@ -11,6 +11,7 @@ from engines.align_calibration import calibrate_alignment
 from engines.align_settings import AlignSettings
 from engines.align_template import choose_template
 from engines.geometry import resize_transform, warp_to_template, working_size
+from engines.training_device import cpu_threads
 from pipeline.good_parts import PictureSet
 from pipeline.matcher import Matcher, learn_matcher
 from pipeline.preparation import Preparation, Prepared
@@ -47,10 +48,11 @@ def learn_alignment(
     if settings.align_start == "network":
         if align is None:
             raise InputError("--align-start network is for parts that move; leave it out with --motion none")
-        matcher = learn_matcher(
-            chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
-            checkpoint=settings.network_checkpoint, progress=progress, device=settings.device,
-        )  # fmt: skip
+        with cpu_threads(settings.n_threads):
+            matcher = learn_matcher(
+                chosen.grey, greys, align, n_steps=settings.network_steps, seed=settings.seed,
+                checkpoint=settings.network_checkpoint, progress=progress, device=settings.device,
+            )  # fmt: skip
         align = align.model_copy(update={"start": "network"})
     picture = good.pictures[chosen.index]
     if picture.colour is None:

@@ -239,7 +239,7 @@ def train(
             fields=None if fields is None else FieldMembers.open(fields),
         )
         if labels is not None:
-            fused = teach_fusion(out, labels, seed=seed, progress=progress, device=learns_on)
+            fused = teach_fusion(out, labels, seed=seed, progress=progress, device=learns_on, n_threads=threads)
             summary = summary.model_copy(
                 update={"sha256": fused.sha256, "size_bytes": fused.size_bytes, "fusion": fused}
             )

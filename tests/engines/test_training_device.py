@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
-from engines.training_device import training_device
-from schemas.errors import MissingExtra, SetupError
+from engines.training_device import cpu_threads, training_device
+from schemas.errors import InputError, MissingExtra, SetupError
 
 
 @pytest.fixture
@@ -39,3 +39,12 @@ def test_without_torch_auto_is_the_cpu_and_cuda_names_the_extra(monkeypatch: pyt
     assert training_device("auto") == "cpu"
     with pytest.raises(MissingExtra, match=r"sightline\[train\]"):
         training_device("cuda")
+
+
+def test_a_training_takes_the_threads_it_is_given_and_gives_them_back() -> None:
+    torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+    before = torch.get_num_threads()
+    with pytest.raises(InputError), cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise InputError("training fails")
+    assert torch.get_num_threads() == before
