@@ -16,14 +16,18 @@ _MOSTLY_PART = 0.6
 
 def border_median(grey: NDArray[np.float32]) -> float:
     """Median of a picture's outermost pixels, in grey levels."""
-    return float(np.median(np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))))
+    return float(np.median(_border(grey)))
 
 
 def border_level(grey: NDArray[np.float32]) -> tuple[float, float]:
     """Median of a picture's outermost pixels, and their robust spread, in grey levels."""
-    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
-    level = float(np.median(border))
-    return level, float(1.4826 * np.median(np.abs(border - level)))
+    level = border_median(grey)
+    return level, float(1.4826 * np.median(np.abs(_border(grey) - level)))
+
+
+def _border(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A picture's outermost pixels."""
+    return np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
 
 
 def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
