@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from agents.spool import Spool
 from agents.unacknowledged import Unacknowledged
 from schemas.errors import SetupError
 from tests.agents.publisher_bench import PublisherBench, a_record, sequences, until
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PublisherBench]:
-    made = PublisherBench(tmp_path / "spool")
-    yield made
-    made.close()
 
 
 def test_frames_arrive_in_order_and_are_counted_when_acknowledged(bench: PublisherBench):

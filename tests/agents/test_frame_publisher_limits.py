@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from agents.backlog import DeliveryLimits, FrameRefusedError
 from schemas.errors import TransientError
 from schemas.store import ContentStore, redeem_claim
 from tests.agents.publisher_bench import PublisherBench, a_record, sequences, until
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PublisherBench]:
-    made = PublisherBench(tmp_path / "spool")
-    yield made
-    made.close()
 
 
 def test_a_shutter_is_refused_when_the_spool_is_full_and_the_count_says_so(bench: PublisherBench):
