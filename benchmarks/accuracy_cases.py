@@ -13,11 +13,12 @@ from pathlib import Path
 from benchmarks.accuracy_data import data_root, lay_out
 from engines.bundle import Bundle
 from engines.feature_fit import FitSettings
+from engines.precision import Precision
 from pipeline.bundling import train_bundle
 from pipeline.evaluation import Evaluation, evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
-from pipeline.train_settings import Localiser, Motion, Precision, TrainSettings
+from pipeline.train_settings import Localiser, Motion, TrainSettings
 
 _WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
 _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.onnx_graph import GraphBuilder
+from engines.precision import ROUNDED, Precision
 from engines.quantise import Ranges, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -70,53 +71,66 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """A spec with its weights. `ranges`: of every layer's output, by name (see `quantised`); None: float32."""
+    """A spec with its weights. `precision` of its convolutions; on 8 bits with `ranges` of every layer's output by name
+    (see `in_precision`)."""
 
     spec: BackboneSpec
     weights: Weights
     ranges: Ranges | None = None
-
-    @property
-    def precision(self) -> str:
-        """Arithmetic of its convolutions."""
-        return "f32" if self.ranges is None else "int8"
+    precision: Precision = "f32"
 
 
 def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
     """Append the backbone to `graph`; `picture` names a (N, 3, H, W) uint8 RGB tensor.
 
-    Returns: level name -> tensor name, each at its own stride.
+    Returns: level name -> float32 tensor name, each at its own stride.
     """
     if backbone.ranges is not None:
         from engines.backbone_steps import add_rounded_backbone
 
         return add_rounded_backbone(graph, backbone, backbone.ranges, picture)
     names = _add_layers(graph, backbone, picture)
-    return {level.name: names[level.name] for level in backbone.spec.levels}
+    levels = {level.name: names[level.name] for level in backbone.spec.levels}
+    if backbone.precision == "f16":
+        return {name: graph.add("Cast", [tensor], to=onnx.TensorProto.FLOAT) for name, tensor in levels.items()}
+    return levels
+
+
+def in_precision(backbone: Backbone, precision: Precision, pictures: Sequence[NDArray[np.uint8]]) -> Backbone:
+    """`backbone` in `precision`; ranges for 8 bits are measured on `pictures` (3, H, W) uint8 RGB of one size."""
+    plain = replace(backbone, ranges=None, precision="f32")
+    if precision not in ROUNDED:
+        return replace(plain, precision=precision)
+    return replace(plain, ranges=_measured(plain, pictures), precision=precision)
 
 
 def quantised(backbone: Backbone, pictures: Sequence[NDArray[np.uint8]]) -> Backbone:
-    """`backbone` on 8 bits, its ranges measured on `pictures` (3, H, W) uint8 RGB of one size."""
+    """`backbone` on 8 bits, see `in_precision`."""
+    return in_precision(backbone, "int8", pictures)
+
+
+def _measured(plain: Backbone, pictures: Sequence[NDArray[np.uint8]]) -> Ranges:
     graph = GraphBuilder()
-    plain = replace(backbone, ranges=None)
     names = _add_layers(graph, plain, "picture")
     outputs: dict[str, tuple[str, list[int | str]]] = {
         name: (tensor, ["n", f"c_{name}", f"h_{name}", f"w_{name}"]) for name, tensor in names.items()
     }
     shape: list[int | str] = ["n", 3, *pictures[0].shape[1:]]
     model = graph.build({"picture": (onnx.TensorProto.UINT8, shape)}, outputs)
-    return replace(plain, ranges=measure_ranges(model, list(outputs), pictures, _RANGE_SHARE))
+    return measure_ranges(model, list(outputs), pictures, _RANGE_SHARE)
 
 
 def _add_layers(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
-    """In float32: layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
-    names = {"input": _add_normalisation(graph, picture)}
+    """In float32, or float16: layer output (and, before a residual is added, ``<output>.sum``) -> tensor name."""
+    half = backbone.precision == "f16"
+    normal = _add_normalisation(graph, picture)
+    names = {"input": graph.add("Cast", [normal], to=onnx.TensorProto.FLOAT16) if half else normal}
     for layer in backbone.spec.layers:
         source = names[layer.source]
         if isinstance(layer, MaxPool):
             names[layer.output] = graph.add("MaxPool", [source], **pool_settings())
             continue
-        value = _add_conv(graph, layer, backbone.weights, source)
+        value = _add_conv(graph, layer, backbone.weights, source, np.float16 if half else np.float32)
         if layer.residual is not None:
             names[f"{layer.output}.sum"] = value
             value = graph.add("Add", [value, names[layer.residual]])
@@ -176,6 +190,8 @@ def _add_normalisation(graph: GraphBuilder, picture: str) -> str:
     return graph.add("Add", [value, graph.constant(offset.reshape(1, 3, 1, 1).astype(np.float32))])
 
 
-def _add_conv(graph: GraphBuilder, layer: Conv, weights: Weights, source: str) -> str:
-    parts = [graph.constant(weights[f"{layer.weights}.{part}"].astype(np.float32)) for part in ("weight", "bias")]
+def _add_conv(
+    graph: GraphBuilder, layer: Conv, weights: Weights, source: str, kind: type[np.float16] | type[np.float32]
+) -> str:
+    parts = [graph.constant(weights[f"{layer.weights}.{part}"].astype(kind)) for part in ("weight", "bias")]
     return graph.add("Conv", [source, *parts], **conv_settings(layer))

@@ -9,58 +9,91 @@ from numpy.typing import NDArray
 
 from engines.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Conv, MaxPool, conv_settings, pool_settings
 from engines.onnx_graph import GraphBuilder
-from engines.quantise import Ranges, Steps, SumSteps, add_rounded_weights, add_rounding, add_term, add_value
+from engines.quantise import (
+    Ranges,
+    Steps,
+    SumSteps,
+    add_rounded_weights,
+    add_rounding,
+    add_term,
+    add_value,
+    exact_weights,
+)
 
 _PICTURE = Steps(1 / 255, 115)
 """A picture's own 8 bits, around the mean of its channels' means (0.449 * 255 = 114.5)."""
+_BRIGHTEST = 255 - _PICTURE.zero_point
 
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """uint8 `name` and what it stands for."""
+    """8-bit `name` and what it stands for."""
 
     name: str
     steps: Steps
 
 
 def add_rounded_backbone(graph: GraphBuilder, backbone: Backbone, ranges: Ranges, picture: str) -> dict[str, str]:
-    """Append `backbone` on 8 bits; `picture` names a (N, 3, H, W) uint8 RGB tensor.
+    """Append `backbone` on 8 bits, by its precision; `picture` names a (N, 3, H, W) uint8 RGB tensor.
 
     Args: ranges: of every convolution's output and, before a residual is added, of ``<output>.sum``.
     Returns: level name -> float32 tensor name, each at its own stride.
     """
-    fourth = graph.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
-    tensors = {"input": _Tensor(graph.add("Pad", [picture, fourth]), _PICTURE)}
+    signed = backbone.precision == "int8-symmetric"
+    tensors = {"input": _Tensor(_add_centred(graph, picture) if signed else _add_fourth(graph, picture), _PICTURE)}
     for layer in backbone.spec.layers:
         source = tensors[layer.source]
         if isinstance(layer, MaxPool):
             found = _add_pool(graph, source)
         elif layer.residual is None:
-            found = _add_conv(graph, backbone, layer, source, Steps.covering(ranges[layer.output]))
+            steps = Steps.covering(ranges[layer.output], signed)
+            first = signed and layer.source == "input"
+            found = (_add_first if first else _add_conv)(graph, backbone, layer, source, steps)
         else:
             found = _add_sum(graph, backbone, layer, source, tensors[layer.residual], ranges)
         tensors[layer.output] = found
     levels = {level.name: tensors[level.name] for level in backbone.spec.levels}
-    return {name: add_value(graph, each.name, each.steps.zero_point, each.steps.scale) for name, each in levels.items()}
+    return {name: add_value(graph, each.name, each.steps, each.steps.scale) for name, each in levels.items()}
+
+
+def _add_fourth(graph: GraphBuilder, picture: str) -> str:
+    """`picture` and a fourth channel (see `_weights`), uint8."""
+    return graph.add("Pad", [picture, graph.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))])
+
+
+def _add_centred(graph: GraphBuilder, picture: str) -> str:
+    """`picture` around 0, whole numbers in float32."""
+    value = graph.add("Cast", [picture], to=1)
+    return graph.add("Sub", [value, graph.constant(np.array(_PICTURE.zero_point, np.float32))])
+
+
+def _add_first(graph: GraphBuilder, backbone: Backbone, layer: Conv, source: _Tensor, steps: Steps) -> _Tensor:
+    """The convolution of `layer` on the centred picture in float32, exactly, and rounded to signed `steps`."""
+    kernel, bias = _weights(backbone, layer)
+    unit = source.steps.scale / steps.scale
+    exact = exact_weights(kernel[:, :3] * np.float32(unit), bias / np.float32(steps.scale), _BRIGHTEST)
+    value = graph.add("Conv", [source.name, *(graph.constant(each) for each in exact)], **conv_settings(layer))
+    if layer.relu:
+        value = graph.add("Relu", [value])
+    return _Tensor(add_rounding(graph, value, steps), steps)
 
 
 def _add_pool(graph: GraphBuilder, source: _Tensor) -> _Tensor:
-    zero = source.steps.zero_point
-    pooled = graph.add("MaxPool", [add_value(graph, source.name, zero)], **pool_settings())
-    return _Tensor(add_rounding(graph, pooled, zero), source.steps)
+    pooled = graph.add("MaxPool", [add_value(graph, source.name, source.steps)], **pool_settings())
+    return _Tensor(add_rounding(graph, pooled, source.steps), source.steps)
 
 
 def _add_conv(graph: GraphBuilder, backbone: Backbone, layer: Conv, source: _Tensor, steps: Steps) -> _Tensor:
     """The convolution of `layer`, and its rectifier unless a residual is added between them, rounded to `steps`."""
     kernel, bias = _weights(backbone, layer)
     inputs = [
-        add_value(graph, source.name, source.steps.zero_point),
+        add_value(graph, source.name, source.steps),
         *add_rounded_weights(graph, kernel, bias, source.steps, steps),
     ]
     value = graph.add("Conv", inputs, **conv_settings(layer))
     if layer.relu and layer.residual is None:
         value = graph.add("Relu", [value])
-    return _Tensor(add_rounding(graph, value, steps.zero_point), steps)
+    return _Tensor(add_rounding(graph, value, steps), steps)
 
 
 def _add_sum(
@@ -72,13 +105,13 @@ def _add_sum(
     value = graph.add(
         "Add",
         [
-            add_term(graph, first.name, first.steps.zero_point, plan.n_first),
-            add_term(graph, residual.name, residual.steps.zero_point, plan.n_second),
+            add_term(graph, first.name, first.steps, plan.n_first),
+            add_term(graph, residual.name, residual.steps, plan.n_second),
         ],
     )
     if layer.relu:
         value = graph.add("Relu", [value])
-    return _Tensor(add_rounding(graph, value, plan.total.zero_point), plan.total)
+    return _Tensor(add_rounding(graph, value, plan.total), plan.total)
 
 
 def _weights(backbone: Backbone, layer: Conv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -9,11 +9,11 @@ from typing import Literal
 from engines.feature_fit import FitSettings
 from engines.manifest import Reduction
 from engines.mapping_fit import MappingSettings
+from engines.precision import Precision
 from engines.training_device import TrainingDevice
 from schemas.verdict import Box
 
 Motion = Literal["none", "rigid", "similarity", "affine"]
-Precision = Literal["f32", "int8"]
 Localiser = Literal["distance", "alm", "both"]
 """What scores a place: the feature model, the mapping network, or the product of both (engines/*_model.py)."""
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.align_settings import AlignSettings
-from engines.backbone import Backbone, quantised
+from engines.backbone import Backbone, in_precision
 from engines.feature_fit import FitSettings
 from engines.manifest import ScoreSettings
+from engines.precision import ROUNDED
 from engines.scoring_model import ScoringModel
 from pipeline.calibration import CalibrationFit, calibrate_thresholds, cell_threshold, outliers
 from pipeline.good_parts import PictureSet
@@ -80,9 +81,11 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     preparation = Preparation.build(template, good.colour, align, matcher=network, reduction=good.reduction)
     names, aligned, refused = align_all(good, preparation, progress)
     foreground = part_pixels(preparation, settings.part_px, good.size_px)
-    if settings.precision == "int8":
+    if settings.precision in ROUNDED:
         progress("rounding to 8 bits", 0, 1)
-        backbone = quantised(backbone, [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]])
+    shown = [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]]
+    backbone = in_precision(backbone, settings.precision, shown)
+    if settings.precision in ROUNDED:
         progress("rounding to 8 bits", 1, 1)
     rig = Rig.build(backbone, preparation.input_size_px, foreground, settings)
     cells = np.stack([rig.cells(each.valid) for each in aligned])

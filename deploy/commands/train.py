@@ -44,6 +44,8 @@ class PrecisionName(StrEnum):
     """Arithmetic of the backbone."""
 
     INT8 = "int8"
+    INT8_SYMMETRIC = "int8-symmetric"
+    F16 = "f16"
     F32 = "f32"
 
 
@@ -123,7 +125,11 @@ def train(
     ] = AlignStartName.SEARCH,
     precision: Annotated[
         PrecisionName,
-        typer.Option(help="int8: the backbone on 8 bits, fastest on CPUs. f32: for TensorRT."),
+        typer.Option(
+            help="Arithmetic of the backbone. int8: 8 bits, fastest on CPUs; not for TensorRT. int8-symmetric: 8 bits "
+            "around zero, for TensorRT and CPUs. f16: half precision, for TensorRT; CPUs compute it in float32. "
+            "f32: runs everywhere, slowest."
+        ),
     ] = PrecisionName.INT8,
     localiser: Annotated[
         LocaliserName,

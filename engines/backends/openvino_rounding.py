@@ -38,13 +38,15 @@ def keep_roundings(network: Any) -> None:
             f"an int8 model runs on OpenVINO on x86-64 alone, this is {platform.machine()}: use onnxruntime, "
             "or train with --precision f32"
         )
-    if not all(_in_whole_steps(each) for each in network.get_ops() if each.get_type_name() == "FakeQuantize"):
+    roundings = [each for each in network.get_ops() if each.get_type_name() == "FakeQuantize"]
+    if not all(_in_whole_steps(each) for each in roundings if not _of_weights(each)):
         raise SetupError(
             "the bundle's int8 model was made before OpenVINO could follow its rounding: it runs on onnxruntime; train "
             "it again for openvino"
         )
     sums = [operation for operation in network.get_ordered_ops() if operation.get_type_name() == "Add"]
-    terms = (_steps_behind(each, openvino.Type.u8) for add in sums for each in add.input_values())
+    kinds = (openvino.Type.u8, openvino.Type.i8)
+    terms = (_steps_behind(each, kinds) for add in sums for each in add.input_values())
     first, one = (opset13.constant(np.full(4, value, np.int64)) for value in (0, 1))
     network.add_outputs([opset13.slice(term, first, one, one).output(0) for term in terms if term is not None])
     for average in [operation for operation in network.get_ops() if operation.get_type_name() == "AvgPool"]:
@@ -59,9 +61,14 @@ def _in_whole_steps(rounding: Any) -> bool:
     return constant and bool(np.all(high.data - low.data == _LEVELS))
 
 
-def _steps_behind(value: Any, steps: Any) -> Any:
-    """The 8-bit tensor of type `steps` that `value` stands for; None when it is not one."""
-    while value.get_element_type() != steps:
+def _of_weights(rounding: Any) -> bool:
+    """Whether a FakeQuantize rounds constants: once, to what they are already."""
+    return bool(rounding.input_value(0).get_node().get_type_name() == "Constant")
+
+
+def _steps_behind(value: Any, kinds: tuple[Any, ...]) -> Any:
+    """The tensor of one of the 8-bit types `kinds` that `value` stands for; None when it is not one."""
+    while value.get_element_type() not in kinds:
         operation = value.get_node()
         if operation.get_type_name() not in ("Multiply", "Subtract", "Convert"):
             return None
