@@ -145,7 +145,7 @@ def _load(bundle: Bundle, backend: str, n_threads: int, cache_dir: Path | None) 
         if bundle.manifest.precision == "int8":
             raise SetupError(
                 "the bundle's model is int8, counted from zero points, which TensorRT does not know: it runs on "
-                "onnxruntime and openvino. For tensorrt train with --precision f32"
+                "onnxruntime and openvino. For tensorrt train with --precision int8-symmetric, f16 or f32"
             )
         from engines.backends.tensorrt import TensorRtEngine
 

@@ -13,7 +13,7 @@ from schemas.errors import SetupError
 
 
 class TensorRtEngine(CheckedEngine):
-    """float32 without TF32, static shape of one frame, one stream of its own."""
+    """The graph's own types without TF32 (see tensorrt_plan.py), static shape of one frame, one stream of its own."""
 
     backend = "tensorrt"
     precision = "f32"

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from engines.backends.plan_cache import PlanCache, PlanKey
 from engines.backends.tensorrt_device import Device
+from engines.backends.tensorrt_plan import build_plan, check_types, one
 from schemas.errors import EngineFault, SetupError
 
 log = logging.getLogger(__name__)
-WORKSPACE_BYTES = 1 << 30
 
 
 class TensorRtNetwork:
-    """A loaded plan with buffers and a stream of its own. float32 without TF32. Not for two threads at once.
+    """A loaded plan with buffers and a stream of its own, in the graph's types. Not for two threads at once.
 
     `inputs`, `outputs`: page-locked arrays by tensor name, of the shapes and types that `run` takes and gives.
     """
@@ -45,6 +45,7 @@ class TensorRtNetwork:
         Args: sha256: what the plan is kept by. cache_dir: where plans are kept; None builds anew each time.
         Raises: MissingExtra without tensorrt or pycuda; SetupError without a GPU or for a model it cannot build.
         """
+        check_types(model)
         device = Device.open()
         try:
             key = PlanKey(sha256, "tensorrt", device.name, str(device.trt.__version__))
@@ -53,7 +54,7 @@ class TensorRtNetwork:
             if plan is None:
                 log.info("building a TensorRT plan for %s; this takes up to a minute, once", device.name)
                 with device.current():
-                    plan = _build_plan(device, model)
+                    plan = build_plan(device, model)
                 if cache is not None:
                     cache.store(key, plan)
             return cls(device, plan)
@@ -99,7 +100,7 @@ class TensorRtNetwork:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         wanted = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         for name in wanted:
-            shape = _one(engine.get_tensor_shape(name))
+            shape = one(engine.get_tensor_shape(name))
             if not self._context.set_input_shape(name, shape):
                 raise SetupError(f"TensorRT {self.version} does not take {name} as {shape}; build its plan again")
         for name in (*wanted, *(name for name in names if name not in wanted)):
@@ -110,32 +111,3 @@ class TensorRtNetwork:
             self._memory[name] = self._device.cuda.mem_alloc(host.nbytes)
             if not self._context.set_tensor_address(name, int(self._memory[name])):
                 raise SetupError(f"TensorRT {self.version} does not take a buffer for {name}; see its messages")
-
-
-def _one(shape: Any) -> tuple[int, ...]:
-    """`shape` with 1 for what is open: the batch."""
-    return tuple(1 if side < 0 else int(side) for side in shape)
-
-
-def _build_plan(device: Device, model: bytes) -> bytes:
-    """A serialised plan. Raises: SetupError with the parser's or builder's words."""
-    trt = device.trt
-    builder = trt.Builder(device.logger)
-    explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # ignored in 10, gone in 11
-    network = builder.create_network(0 if explicit is None else 1 << int(explicit))
-    parser = trt.OnnxParser(network, device.logger)
-    if not parser.parse(model):
-        errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise SetupError(f"TensorRT {trt.__version__} cannot read model.onnx: {errors}")
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.clear_flag(trt.BuilderFlag.TF32)
-    profile = builder.create_optimization_profile()
-    for i in range(network.num_inputs):
-        shape = _one(network.get_input(i).shape)
-        profile.set_shape(network.get_input(i).name, shape, shape, shape)
-    config.add_optimization_profile(profile)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise SetupError(f"TensorRT {trt.__version__} could not build model.onnx on {device.name}; see its messages")
-    return bytes(plan)

@@ -101,5 +101,5 @@ def test_an_engine_states_its_arithmetic_and_tensorrt_refuses_eight_bits() -> No
         engine = load_backend(rounded, backend)
         assert engine.precision == "int8"
         engine.close()
-    with pytest.raises(SetupError, match="For tensorrt train with --precision f32"):
+    with pytest.raises(SetupError, match="For tensorrt train with --precision int8-symmetric, f16 or f32"):
         load_backend(rounded, "tensorrt")

@@ -1,7 +1,8 @@
 """Stand-ins for tensorrt and pycuda.driver that run a plan by ONNX Runtime, for machines without a GPU.
 
-They have the calls that NVIDIA documents for 8.6 to 11 and no others. Device memory is apart from the host's, work
-waits for its stream, and nothing works outside a current context.
+They have the calls that NVIDIA documents for 8.6 to 11 and no others; flags are those that the modules of these
+versions have. Device memory is apart from the host's, work waits for its stream, and nothing works outside a current
+context. What is refused is what NVIDIA's parser refuses, and a network of types that it was not built for is not built.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from tests.engines.backends.fake_tensorrt_graph import Graph
+
 _TYPES = {onnx.TensorProto.UINT8: np.uint8, onnx.TensorProto.FLOAT: np.float32}
 _PLAN = b"plan of "
 
@@ -28,6 +31,8 @@ class Gpu:
 
     version: str = "10.9.0"
     flags: dict[str, int] = field(default_factory=lambda: {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1})
+    builder_flags: tuple[str, ...] = ("TF32", "FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS")
+    allowed: set[str] = field(default_factory=set)
     memory: dict[int, bytearray] = field(default_factory=dict)
     depth: int = 0
     n_held: int = 0
@@ -171,29 +176,46 @@ def _driver(gpu: Gpu) -> dict[str, Any]:
 
 
 def _tensorrt(gpu: Gpu) -> dict[str, Any]:
+    strong = "STRONGLY_TYPED" in gpu.flags
+
     def parser(network: SimpleNamespace, logger: object) -> SimpleNamespace:
+        said = ["no ONNX model"]
+
         def parse(model: bytes) -> bool:
             try:
                 tensors = _Tensors(model)
             except Exception:  # protobuf's own class
                 return False
+            network.graph = Graph(model)
+            said[0] = network.graph.error()
+            if not strong:
+                network.num_layers, network.get_layer = len(network.graph.layers), network.graph.layers.__getitem__
             network.model, network.num_inputs = model, len(tensors.inputs)
             network.get_input = lambda i: SimpleNamespace(
                 name=tensors.inputs[i], shape=tensors.shapes[tensors.inputs[i]]
             )
-            return True
+            return not said[0]
 
-        return SimpleNamespace(parse=parse, num_errors=1, get_error=lambda i: "no ONNX model")
+        return SimpleNamespace(parse=parse, num_errors=1, get_error=said.__getitem__)
 
     def network(flags: int) -> SimpleNamespace:
-        assert flags == (1 if "EXPLICIT_BATCH" in gpu.flags else 0)
+        assert flags == sum(1 << bit for bit in gpu.flags.values())
         return SimpleNamespace()
+
+    def keeps_types(graph: Graph) -> bool:
+        """Whether the builder's flags give every layer the graph's type, and none is set that strong types forbid."""
+        if strong:
+            return not gpu.allowed
+        tied = all(each.precision == each.get_output(0).dtype for each in graph.layers if each.of_floats)
+        return graph.needs() <= gpu.allowed and ("FP16" not in gpu.allowed or (tied and len(gpu.allowed) > 1))
 
     def build(network: SimpleNamespace, config: SimpleNamespace) -> bytes | None:
         assert gpu.depth > 0, "no context is current"
         gpu.n_built += 1
         known = {shape[0]: shape[1:] for shape in config.profile.shapes}
         names = [network.get_input(i).name for i in range(network.num_inputs)]
+        if not keeps_types(network.graph):
+            return None
         return _PLAN + network.model if all(len(set(known.get(name, ()))) == 1 for name in names) else None
 
     def profile() -> SimpleNamespace:
@@ -201,7 +223,9 @@ def _tensorrt(gpu: Gpu) -> dict[str, Any]:
         return SimpleNamespace(shapes=shapes, set_shape=lambda *given: shapes.append(given))
 
     def config() -> SimpleNamespace:
+        gpu.allowed.clear()
         made = SimpleNamespace(set_memory_pool_limit=lambda pool, n: None, clear_flag=lambda flag: None)
+        made.set_flag = gpu.allowed.add
         made.add_optimization_profile = lambda profile: setattr(made, "profile", profile)
         return made
 
@@ -214,7 +238,10 @@ def _tensorrt(gpu: Gpu) -> dict[str, Any]:
         "TensorIOMode": SimpleNamespace(INPUT="input", OUTPUT="output"),
         "NetworkDefinitionCreationFlag": SimpleNamespace(**gpu.flags),
         "MemoryPoolType": SimpleNamespace(WORKSPACE=0),
-        "BuilderFlag": SimpleNamespace(TF32=0),
+        "BuilderFlag": SimpleNamespace(**{name: name for name in gpu.builder_flags}),
+        "LayerType": SimpleNamespace(CAST="Cast"),
+        "float32": "float32",
+        "float16": "float16",
         "nptype": lambda dtype: dtype,
         "OnnxParser": parser,
         "Runtime": lambda logger: SimpleNamespace(deserialize_cuda_engine=load),

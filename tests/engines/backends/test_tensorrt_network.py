@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.backbone import in_precision
+from engines.backends.onnxruntime import OnnxRuntimeEngine
 from engines.backends.tensorrt import TensorRtEngine
 from engines.backends.tensorrt_device import has_device
 from engines.backends.tensorrt_network import TensorRtNetwork
@@ -16,21 +18,23 @@ from engines.oanet import Oanet
 from engines.oanet_graph import TOLERANCE, OanetSession, backend_difference, oanet_graph
 from engines.oanet_lessons import Lessons
 from engines.oanet_training import OanetSettings
+from engines.precision import Precision
 from schemas.errors import SetupError
 from tests.engines import oanet_parts
 from tests.engines.backends.contract import SIZE_PX, EngineContract, frames, model
 from tests.engines.backends.fake_tensorrt import Gpu, install
+from tests.engines.backends.level_models import every_kind_of_layer, level_models
 
-VERSIONS = (
+OLD, RECENT, NEW = VERSIONS = (
     Gpu("8.6.1", {"EXPLICIT_BATCH": 0}),
     Gpu("10.9.0", {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}),
-    Gpu("11.0.0", {"STRONGLY_TYPED": 0}),
+    Gpu("11.0.0", {"STRONGLY_TYPED": 0}, ("TF32",)),
 )
 
 
 @pytest.fixture(params=VERSIONS, ids=[each.version for each in VERSIONS])
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    made = Gpu(request.param.version, request.param.flags)
+    made = Gpu(request.param.version, request.param.flags, request.param.builder_flags)
     install(monkeypatch, made)
     return made
 
@@ -40,6 +44,28 @@ def fused() -> tuple[Lessons, Oanet]:
     """A small fused network, made before torch could look for tensorrt and find the stand-in."""
     given = oanet_parts.lessons(n=24)
     return given, oanet_parts.trained(given, OanetSettings(n_epochs=1, refine_epochs=1)).network()
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags"),
+    [("f32", set()), ("f16", {"FP16", "OBEY_PRECISION_CONSTRAINTS"}), ("int8-symmetric", {"INT8"})],
+)
+def test_every_precision_keeps_the_types_of_its_graph(precision: Precision, flags: set[str], gpu: Gpu) -> None:
+    shown = frames(3)
+    for made in level_models(in_precision(every_kind_of_layer(), precision, list(shown)), SIZE_PX):
+        engine = TensorRtEngine.load(made, SIZE_PX, "0" * 64)
+        assert gpu.allowed == (flags if gpu.version == OLD.version else set())
+        np.testing.assert_array_equal(engine.infer(shown), OnnxRuntimeEngine.load(made, SIZE_PX).infer(shown))
+        engine.close()
+
+
+def test_eight_bits_from_zero_points_are_refused_in_words_that_say_what_to_train(gpu: Gpu) -> None:
+    (made, *_) = level_models(in_precision(every_kind_of_layer(), "int8", list(frames(2))), SIZE_PX)
+    with pytest.raises(
+        SetupError, match=r"counts in uint8 from \d+, .* train with --precision int8-symmetric, f16 or f32"
+    ):
+        TensorRtEngine.load(made, SIZE_PX, "0" * 64)
+    assert (gpu.n_held, gpu.n_built) == (0, 0)
 
 
 @pytest.mark.usefixtures("gpu")
