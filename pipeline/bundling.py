@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from engines.backbone import Backbone
 from engines.backbone_resnet import load_resnet18
@@ -21,11 +20,9 @@ from engines.manifest import Manifest
 from engines.parity import measure_parity, probe_frames
 from engines.reader import Reader, default_model
 from pipeline.baseline import MIN_BASELINE_FRAMES, Baseline, learn_baseline
-from pipeline.calibration import Choice, trade_off, trade_off_text
 from pipeline.field_members import FieldMembers
 from pipeline.field_reader import FieldReader
 from pipeline.folder_inspection import inspect_files
-from pipeline.fusion_bundling import FusionSummary
 from pipeline.fusion_members import values_of
 from pipeline.good_parts import LEAST_GOOD, ColourChoice, PictureSet, check_apart, load_good_parts
 from pipeline.inspection import Inspector, RecipeRules
@@ -35,62 +32,12 @@ from pipeline.reduction import choose_reduction
 from pipeline.report import draw_report
 from pipeline.score_map import ScoreMapper
 from pipeline.training import Progress, TrainedModel, TrainSettings, sharpened, train_model
+from pipeline.training_summary import TrainingSummary, summarise
 from pipeline.variations import with_variations
 from schemas.errors import InputError, SetupError
 
 _BASELINE_FRAMES = 500
 _PARITY_FRAMES = 8
-
-
-class TrainingSummary(BaseModel):
-    """What `sightline train` prints."""
-
-    model_config = ConfigDict(frozen=True)
-
-    bundle: str
-    sha256: str
-    product: str
-    size_bytes: int
-    n_good: int
-    n_refused: int
-    suspects: list[str]
-    review: float
-    fail: float
-    false_calls_per_1000: float
-    expected_per_1000: float
-    bound_per_1000: float
-    n_bad: int
-    n_bad_caught: int
-    trade_off: list[Choice] = []
-    n_synthetic: int
-    n_synthetic_caught: int
-    n_matched: int | None = None
-    n_matched_same: int | None = None
-    fusion: FusionSummary | None = None
-
-    def text(self) -> str:
-        """A few lines for people."""
-        lines = [
-            f"{self.bundle}  {self.size_bytes / 1e6:.1f} MB  sha256 {self.sha256}",
-            f"learnt from {self.n_good} good parts; {self.n_refused} could not be aligned and were left out",
-            f"review from {self.review:.3f}, fail from {self.fail:.3f}: of 1000 good parts "
-            f"{self.expected_per_1000:.1f} are expected to be stopped, at most {self.bound_per_1000:.1f} "
-            f"(target {self.false_calls_per_1000:g}, confidence 95 %)",
-        ]
-        lines.append(f"{self.n_synthetic_caught} of {self.n_synthetic} synthetic defects on good parts are stopped")
-        if self.n_matched is not None:
-            lines.append(
-                f"from the matching network's start {self.n_matched_same} of {self.n_matched} good parts end at the "
-                "pose the search finds"
-            )
-        if self.fusion is not None:
-            lines.append(self.fusion.text())
-        if self.suspects:
-            lines.append(f"look at {', '.join(self.suspects[:8])}: they differ from the other good parts")
-        if self.n_bad:
-            lines.append(f"{self.n_bad_caught} of {self.n_bad} defective parts, which the thresholds know, are stopped")
-            lines.append(trade_off_text(self.trade_off, self.n_bad))
-        return "\n".join(lines)
 
 
 def train_bundle(
@@ -130,9 +77,7 @@ def train_bundle(
     trained = train_model(pictures, features, settings, progress)
     bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at)
     bad_scores = _scores_of(bundle, bad, settings.n_threads, progress)
-    choices: list[Choice] = []
     if bad_scores.size:
-        choices = trade_off(trained.usual_scores, bad_scores, settings.seed)
         trained = sharpened(trained, bad_scores, settings)
         bundle = build_bundle(product, pictures, trained, settings, features.spec.name, created_at, bad_scores)
     carried = {} if fields is None else fields.members() | usual_member(usual)
@@ -142,28 +87,7 @@ def train_bundle(
         out.with_suffix(".matcher.png").write_bytes(_png(trained.matcher.picture))
         if settings.network_checkpoint is not None:
             settings.network_checkpoint.unlink(missing_ok=True)
-    fit = trained.calibration
-    return TrainingSummary(
-        bundle=str(out),
-        sha256=sha256,
-        product=product,
-        size_bytes=out.stat().st_size,
-        n_good=len(trained.used),
-        n_refused=len(trained.refused),
-        suspects=list(trained.suspects),
-        review=fit.thresholds.review,
-        fail=fit.thresholds.fail,
-        false_calls_per_1000=fit.target_per_1000,
-        expected_per_1000=fit.expected_per_1000,
-        bound_per_1000=fit.bound_per_1000,
-        n_bad=len(bad),
-        n_bad_caught=len(bad) - int((bad_scores < fit.thresholds.review).sum()),
-        trade_off=choices,
-        n_synthetic=trained.n_synthetic,
-        n_synthetic_caught=trained.n_synthetic_caught,
-        n_matched=None if trained.matcher is None else trained.matcher.n_tried,
-        n_matched_same=None if trained.matcher is None else trained.matcher.n_same,
-    )
+    return summarise(product, trained, bad_scores, len(bad), out, sha256, settings.seed)
 
 
 def _usual_fields(fields: FieldMembers, good: PictureSet) -> Usual:
@@ -230,8 +154,8 @@ def gated(manifest: Manifest, members: Mapping[str, bytes], frames: Sequence[NDA
     name = f"bundle of {manifest.product}"
     draft = Bundle.from_bytes(bundle_bytes(manifest, members), name)
     foreground = draft.foreground()
-    rows, columns = grid_size(manifest.input_size_px)
-    mapper = ScoreMapper.build(manifest.score, manifest.input_size_px, (rows, columns))
+    grid = grid_size(manifest.input_size_px, int(manifest.score.grid_stride_px))
+    mapper = ScoreMapper.build(manifest.score, manifest.input_size_px, grid)
     parity = measure_parity(
         draft,
         [*frames, *probe_frames(draft.template())],

@@ -24,6 +24,8 @@ TRADE_OFF_PER_1000 = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 FAIL_RARITY = 10.0
 """A good part fails outright this many times more rarely than it is stopped at all."""
 LEAST_SCORES = 10
+N_HIGHEST = 3
+"""How many of the good parts that score highest a person is asked to look at."""
 _TAIL_SHARE = 0.25
 _LEAST_PEAKS = 5
 _SHAPE_LIMITS = (0.0, 0.35)
@@ -141,19 +143,32 @@ class Choice:
     n_stopped: int
 
 
-def trade_off(scores: Scores, bad: Scores, seed: int = 0) -> list[Choice]:
-    """The usual targets side by side, on `scores` (n,) of good parts and `bad` (m,) of defective ones."""
+def trade_off(scores: Scores, defective: Scores, seed: int = 0, *, known: bool = True) -> list[Choice]:
+    """The usual targets side by side, on `scores` (n,) of good parts and those (m,) of `defective` ones.
+
+    Args: known: the thresholds know the defective parts (see `calibrate_thresholds`); else they are only counted.
+    """
     choices = []
     for target in TRADE_OFF_PER_1000:
-        review = calibrate_thresholds(scores, target, seed, bad).thresholds.review
-        choices.append(Choice(target, review, int((bad >= review).sum())))
+        review = calibrate_thresholds(scores, target, seed, defective if known else None).thresholds.review
+        choices.append(Choice(target, review, int((defective >= review).sum())))
     return choices
 
 
-def trade_off_text(choices: Sequence[Choice], n_bad: int) -> str:
-    """A line for people."""
+def review_without_highest(scores: Scores, target_per_1000: float, seed: int = 0) -> float | None:
+    """The review threshold that `scores` (n,) but the three highest ask for; None when too few would be left.
+
+    Where it lies far below the one in force, a person's look at three parts is worth more than many parts more.
+    """
+    if scores.size - N_HIGHEST < LEAST_SCORES:
+        return None
+    return calibrate_thresholds(np.sort(scores)[:-N_HIGHEST], target_per_1000, seed).thresholds.review
+
+
+def trade_off_text(choices: Sequence[Choice], of: str) -> str:
+    """A line for people. Args: of: what is stopped, in words, e.g. `these 20`."""
     each = (f"{choice.false_calls_per_1000:g} -> {choice.n_stopped}" for choice in choices)
-    return f"false calls in 1000 -> of these {n_bad} stopped: " + ", ".join(each)
+    return f"false calls in 1000 -> of {of} stopped: " + ", ".join(each)
 
 
 def outliers(scores: Scores) -> NDArray[np.bool_]:

@@ -57,7 +57,7 @@ def manifest_of(
                 "variance_floor": trained.fit.floor,
                 "centres": settings.fit.centres,
                 "outlier_ratio": settings.fit.outlier_ratio,
-                "synthetic_defects": trained.n_synthetic,
+                "synthetic_defects": len(trained.spoilt),
                 "synthetic_defects_caught": trained.n_synthetic_caught,
                 "refused": [f"{name}: {why}" for name, why in trained.refused],
                 "suspects": list(trained.suspects),

@@ -16,7 +16,6 @@ from engines.features import FeatureExtractor, grid_size
 from engines.manifest import ScoreSettings
 from engines.mapping_fit import Exposure, fit_mapping
 from engines.scoring_model import ScoringModel
-from engines.synthetic_defects import spoil_within
 from pipeline.exposure import expose
 from pipeline.placing import Progress
 from pipeline.preparation import Prepared
@@ -27,7 +26,6 @@ from pipeline.variance_floor import choose_floor
 Bool = NDArray[np.bool_]
 _PROJECTION_PICTURES = 96
 _N_FOLDS = 5
-_N_SYNTHETIC = 40
 _WIDEST_SIGMA_PX = 4.0
 """Half a grid cell: on large pictures more would drown small defects."""
 
@@ -159,25 +157,6 @@ class Rig:
         """(N,) frame scores, as the line computes them."""
         maps = (self.score_map(grid, each.valid) for grid, each in zip(grids, aligned, strict=True))
         return np.array([self.mapper.frame_score(score_map) for score_map in maps])
-
-    def catch_synthetic(
-        self, model: ScoringModel, aligned: Sequence[Prepared], review: float, progress: Progress
-    ) -> tuple[int, int]:
-        """Of up to forty synthetic defects, one a good part, how many reach `review`: (of, caught)."""
-        rng = np.random.default_rng(self.settings.seed)
-        extractor = FeatureExtractor(
-            self.backbone, self.size_px, projection=model.projection, n_threads=self.settings.n_threads
-        )
-        n = min(_N_SYNTHETIC, len(aligned))
-        caught = 0
-        for done, each in enumerate(aligned[:n]):
-            progress("sensitivity", done, n)
-            picture = np.ascontiguousarray(each.tensor.transpose(1, 2, 0))
-            spoilt, _ = spoil_within(rng, picture, self.scored(each.valid))
-            grid = model.score(extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None]))
-            caught += bool(self.frame_scores(grid, [each])[0] >= review)
-        progress("sensitivity", n, n)
-        return n, caught
 
 
 def _folds(n: int, seed: int) -> Iterator[NDArray[np.int64]]:

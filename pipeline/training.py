@@ -19,6 +19,7 @@ from pipeline.matcher import Matcher
 from pipeline.placing import Progress, align_all, learn_alignment, part_pixels
 from pipeline.preparation import Preparation, Prepared
 from pipeline.rig import Rig
+from pipeline.sensitivity import HighPart, SpoiltPart, highest_parts, spoil_parts
 from pipeline.train_settings import TrainSettings
 from schemas.errors import InputError
 
@@ -36,6 +37,7 @@ class TrainedModel:
 
     `scores` (n,): frame scores of the good parts in `used`, each by a model fitted without it. `cell_threshold`:
     see `pipeline.calibration.cell_threshold`. `hits` (n, h, w): held-out grid cells of the parts in `used` above it.
+    `spoilt`, `highest`: see pipeline/sensitivity.py.
     """
 
     template: NDArray[np.uint8]
@@ -52,9 +54,8 @@ class TrainedModel:
     hits: Bool
     aligned: tuple[Prepared, ...]
     scores: NDArray[np.float64]
-    n_synthetic: int
-    n_synthetic_caught: int
-    """Synthetic defects put onto good parts, and those the review threshold stops: a rough idea of sensitivity."""
+    spoilt: tuple[SpoiltPart, ...]
+    highest: tuple[HighPart, ...]
     used: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
     suspects: tuple[str, ...]
@@ -63,6 +64,16 @@ class TrainedModel:
     def usual_scores(self) -> NDArray[np.float64]:
         """`scores` of the parts that are not suspect."""
         return self.scores[[name not in self.suspects for name in self.used]]
+
+    @property
+    def spoilt_scores(self) -> NDArray[np.float64]:
+        """Frame scores of `spoilt`."""
+        return np.array([each.score for each in self.spoilt])
+
+    @property
+    def n_synthetic_caught(self) -> int:
+        """Of `spoilt`, how many the review threshold stops: a rough idea of sensitivity."""
+        return int((self.spoilt_scores >= self.calibration.thresholds.review).sum())
 
 
 def sharpened(trained: TrainedModel, bad_scores: NDArray[np.float64], settings: TrainSettings) -> TrainedModel:
@@ -108,7 +119,6 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     model = model.scaled(scale, LEAST_LEVEL_SHARE * float(np.median(levels)))
     level = cell_threshold(grids[~suspect], cells[~suspect])
     calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
-    n_synthetic, n_caught = rig.catch_synthetic(model, aligned, calibration.thresholds.review, progress)
     return TrainedModel(
         template=template,
         align=align,
@@ -120,8 +130,8 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         onnx=model.export(backbone, preparation.input_size_px),
         fit=rig.settings.fit,
         calibration=calibration,
-        n_synthetic=n_synthetic,
-        n_synthetic_caught=n_caught,
+        spoilt=tuple(spoil_parts(rig, model, aligned, progress)),
+        highest=tuple(highest_parts(rig, names, aligned, grids, scores)),
         cell_threshold=level,
         hits=cells & (grids > np.float32(level)),
         aligned=tuple(aligned),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_codec
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,7 @@ def calibrate(
         )
     sha256 = write_bundle(target, made.manifest, made.members)
     if json:
-        typer.echo(found.model_dump_json()[:-1] + f',"bundle":"{target}","sha256":"{sha256}"}}')
+        typer.echo(json_codec.dumps(found.model_dump(mode="json") | {"bundle": str(target), "sha256": sha256}))
         return
     typer.echo(
         f"{target}  sha256 {sha256}\n"
@@ -63,6 +64,6 @@ def calibrate(
     )
     if found.n_bad:
         typer.echo(f"{found.n_bad_caught} of {found.n_bad} defective parts, which the thresholds know, are stopped")
-        typer.echo(trade_off_text(found.trade_off, found.n_bad))
+        typer.echo(trade_off_text(found.trade_off, f"these {found.n_bad}"))
     if found.suspects:
         typer.echo(f"look at {', '.join(found.suspects[:8])}: far from the other good parts, left out")

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.calibration import calibrate_thresholds, fit_tail, outliers, trade_off, trade_off_text
+from pipeline.calibration import (
+    calibrate_thresholds,
+    fit_tail,
+    outliers,
+    review_without_highest,
+    trade_off,
+    trade_off_text,
+)
 from schemas.errors import InputError
 
 
@@ -93,4 +100,23 @@ def test_the_trade_off_shows_what_looser_targets_stop() -> None:
     reviews, stopped = [each.review for each in choices], [each.n_stopped for each in choices]
     assert reviews == sorted(reviews, reverse=True) and stopped == sorted(stopped)
     assert stopped[0] < stopped[-1]
-    assert f"5 -> {stopped[2]}" in trade_off_text(choices, 50)
+    assert f"5 -> {stopped[2]}" in trade_off_text(choices, "these 50")
+
+
+def test_defects_that_are_only_counted_move_no_threshold() -> None:
+    rng = np.random.default_rng(4)
+    good, generated = rng.gamma(9, 1 / 9, 100), rng.gamma(9, 1 / 9, 40) + 0.6
+    plain = trade_off(good, generated, known=False)
+    assert [each.review for each in plain] == [
+        calibrate_thresholds(good, each.false_calls_per_1000).thresholds.review for each in plain
+    ]
+    assert all(each.n_stopped == (generated >= each.review).sum() for each in plain)
+    assert any(one.review < other.review for one, other in zip(trade_off(good, generated), plain, strict=True))
+
+
+def test_a_few_marked_parts_among_the_good_hold_the_review_threshold_up() -> None:
+    usual = np.random.default_rng(5).gamma(40, 1 / 40, 40)
+    lower = review_without_highest(np.append(usual, [2.2, 1.9, 1.8]), 5.0)
+    assert lower == calibrate_thresholds(np.sort(usual), 5.0).thresholds.review
+    assert lower < 0.7 * calibrate_thresholds(np.append(usual, [2.2, 1.9, 1.8]), 5.0).thresholds.review
+    assert review_without_highest(usual[:12], 5.0) is None

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from engines.bundle import MATCHER, Bundle
-from pipeline.bundling import TrainingSummary, train_bundle
+from pipeline.bundling import train_bundle
 from pipeline.good_parts import picture_paths
 from pipeline.plate import write_good_parts
 from pipeline.training import TrainSettings
+from pipeline.training_summary import TrainingSummary
 from schemas.errors import InputError
 
 WITHOUT_TORCH = """

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from engines.bundle import BASELINE, REPORT, Bundle
-from pipeline.bundling import TrainingSummary, train_bundle
+from pipeline.bundling import train_bundle
 from pipeline.evaluation import evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import InspectionRequest, Inspector, RecipeRules, Refusal
 from pipeline.plate import SimulatedLine, encode_png, write_good_parts
 from pipeline.recalibration import recalibrate
 from pipeline.training import TrainSettings
+from pipeline.training_summary import TrainingSummary
 from schemas.errors import InputError
 
 SIZE_PX = 128
