@@ -10,7 +10,7 @@ ARGS ?=
 NAME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-slow lint format bench lock clean
+.PHONY: help demo setup test test-slow test-gpu lint format bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -25,6 +25,10 @@ test: $(VENV)/.all ## run the tests that CI runs (ARGS="tests/agents -k ack")
 
 test-slow: $(VENV)/.all ## run the slow tests as well: minutes to hours
 	@$(PY) -m pytest $(ARGS)
+
+test-gpu: $(VENV)/.all ## install the extra gpu and run the tests that need an NVIDIA GPU: TensorRT in every precision, CUDA
+	@$(PIP) install --no-deps --require-hashes -r requirements/gpu.lock
+	@$(PY) -m pytest -m gpu $(ARGS)
 
 lint: $(VENV)/.all ## check style, types and the arrows between the rooms
 	@$(PY) -m ruff check .

@@ -1,8 +1,8 @@
 """Parity: does a backend give the scores that the reference gives?
 
-The reference is ONNX Runtime in float32 on the CPU. Two figures decide: the greatest difference of any
-grid cell on any picture, against a share of the fail threshold, and the number of pictures whose outcome
-flips. `activate` insists on a report in which every backend holds.
+The reference is ONNX Runtime on the CPU, which computes half precision in float32. Two figures decide: the
+greatest difference of any grid cell on any picture, against a share of the fail threshold, and the number of pictures
+whose outcome flips. `activate` insists on a report in which every backend holds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from schemas.verdict import Thresholds
 REFERENCE = "onnxruntime"
 TOLERANCE_SHARE = 1e-3
 """A backend may differ by this share of the fail threshold."""
+HALF_TOLERANCE_SHARE = 5e-3
+"""The same where a backbone is float16: a GPU rounds every layer to it, a CPU none (docs/bundles.md)."""
 
 Judge = Callable[[NDArray[np.float32]], float]
 """(h, w) score grid -> frame score."""
@@ -37,16 +39,23 @@ class Difference:
     holds: bool
 
 
-def tolerance_of(thresholds: Thresholds, reference: NDArray[np.float32]) -> float:
+def tolerance_of(thresholds: Thresholds, reference: NDArray[np.float32], precision: str = "f32") -> float:
     """Greatest allowed difference of a cell: a share of the fail threshold, or of the scores when that is 0."""
     scale = abs(thresholds.fail) or float(np.abs(reference).max(initial=0.0)) or 1.0
-    return TOLERANCE_SHARE * scale
+    return (HALF_TOLERANCE_SHARE if precision == "f16" else TOLERANCE_SHARE) * scale
 
 
 def compare(
-    reference: NDArray[np.float32], grids: NDArray[np.float32], thresholds: Thresholds, judge: Judge
+    reference: NDArray[np.float32],
+    grids: NDArray[np.float32],
+    thresholds: Thresholds,
+    judge: Judge,
+    precision: str = "f32",
 ) -> Difference:
-    """Compare two (N, 1, h, w) score grids of the same pictures; `judge` turns a grid into a frame score."""
+    """Compare two (N, 1, h, w) score grids of the same pictures; `judge` turns a grid into a frame score.
+
+    Args: precision: the manifest's; `tolerance_of` goes by it.
+    """
     if reference.shape != grids.shape:
         return Difference(float("inf"), len(reference), False)
     difference = float(np.abs(reference.astype(np.float64) - grids).max(initial=0.0))
@@ -54,7 +63,7 @@ def compare(
         _zone(judge(ours[0]), thresholds) != _zone(judge(theirs[0]), thresholds)
         for ours, theirs in zip(grids, reference, strict=True)
     )
-    return Difference(difference, flips, difference <= tolerance_of(thresholds, reference) and flips == 0)
+    return Difference(difference, flips, difference <= tolerance_of(thresholds, reference, precision) and flips == 0)
 
 
 def measure_parity(
@@ -78,7 +87,7 @@ def measure_parity(
     return ParityReport(
         reference=REFERENCE,
         n_pictures=len(frames),
-        tolerance=tolerance_of(thresholds, reference),
+        tolerance=tolerance_of(thresholds, reference, bundle.manifest.precision),
         entries=tuple(entries),
     )
 
@@ -108,7 +117,8 @@ def _entry(
     except SetupError:
         return None
     try:
-        difference = compare(reference, _scores(engine, frames), bundle.manifest.thresholds, judge)
+        manifest = bundle.manifest
+        difference = compare(reference, _scores(engine, frames), manifest.thresholds, judge, manifest.precision)
         detail = ""
     except EngineFault as fault:
         difference, detail = Difference(float("inf"), len(frames), False), str(fault)

@@ -92,7 +92,8 @@ def measure_backends(
         try:
             engine = load_backend(bundle, backend, n_threads, cache_dir)
             engines[backend] = engine
-            difference = compare(reference, _scores(engine, frames), bundle.manifest.thresholds, _greatest)
+            manifest = bundle.manifest
+            difference = compare(reference, _scores(engine, frames), manifest.thresholds, _greatest, manifest.precision)
             differences[backend] = difference.max_difference
             why_not = "" if difference.holds else f"differs from {REFERENCE} by {difference.max_difference:.3g}"
         except (SetupError, EngineFault) as error:

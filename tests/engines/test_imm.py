@@ -81,6 +81,7 @@ def run_tensorrt(model: bytes, frame: Grey) -> NDArray[np.float32]:
         network.close()
 
 
+@pytest.mark.gpu
 def test_tensorrt_agrees_with_onnxruntime_to_a_hundredth_of_a_pixel() -> None:
     model = build_imm(template(), initial_weights(ImmGeometry.of(SIZE), 3))
     frame = np.random.default_rng(0).integers(0, 255, (1, 1, SIZE[1], SIZE[0])).astype(np.uint8)

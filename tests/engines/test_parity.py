@@ -35,6 +35,12 @@ def test_a_difference_above_the_share_of_the_fail_threshold_does_not() -> None:
     assert not found.holds and found.n_flips == 0
 
 
+def test_half_precision_may_differ_by_more_but_flips_nothing_either() -> None:
+    assert compare(grids(0.2), grids(0.2049), LIMITS, greatest, "f16").holds
+    assert not compare(grids(0.2), grids(0.2051), LIMITS, greatest, "f16").holds
+    assert not compare(grids(0.4999), grids(0.5001), LIMITS, greatest, "f16").holds
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [(0.4999, 0.5001), (0.9999, 1.0001)])
 def test_one_flipped_outcome_does_not_hold_however_small_the_difference(ours: float, theirs: float) -> None:
     found = compare(grids(ours, 0.1), grids(theirs, 0.1), LIMITS, greatest)

@@ -26,6 +26,7 @@ def on_gpu(shape: tuple[int, int], dtype: type[np.unsignedinteger], w: int) -> I
         window.close()
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     ("dtype", "w"), [(np.uint8, 1), (np.uint8, 30), (np.uint8, 31), (np.uint8, 255), (np.uint16, 31)]
 )

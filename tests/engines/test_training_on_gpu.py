@@ -31,7 +31,7 @@ def lessons(seed: int) -> Callable[[], Lesson]:
     return draw
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[needs_gpu, pytest.mark.gpu])])
 def test_a_mapping_network_learns_in_torch_what_it_learns_in_numpy(device: TrainingDevice) -> None:
     from engines.mapping_torch import descend_on
 
@@ -44,6 +44,7 @@ def test_a_mapping_network_learns_in_torch_what_it_learns_in_numpy(device: Train
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.gpu
 @needs_gpu
 def test_a_matching_network_goes_on_on_a_gpu_as_on_the_cpu() -> None:
     from engines.imm_training import ImmSettings, train_imm
@@ -54,6 +55,7 @@ def test_a_matching_network_goes_on_on_a_gpu_as_on_the_cpu() -> None:
         np.testing.assert_allclose(found[name], value, atol=1e-3)
 
 
+@pytest.mark.gpu
 @needs_gpu
 @pytest.mark.parametrize("branch", ["student", "resnet18"])
 def test_oanet_learns_on_a_gpu(branch: str) -> None:

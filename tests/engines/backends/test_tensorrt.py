@@ -27,6 +27,7 @@ def _why_not() -> str:
     return ""
 
 
+@pytest.mark.gpu
 class TestTensorRt(EngineContract):
     tolerance = 1e-4
 
@@ -50,6 +51,7 @@ def test_without_it_the_error_names_what_to_install() -> None:
     assert "sightline[gpu]" in _why_not() or "CUDA" in _why_not()
 
 
+@pytest.mark.gpu
 def test_the_fused_network_agrees_with_onnx_runtime() -> None:
     if _why_not():
         pytest.skip(_why_not())
