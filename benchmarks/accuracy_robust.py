@@ -62,7 +62,7 @@ def false_calls(case: Case, folder: Path, say: Callable[[str], None], n_splits: 
         say(f"{case.name}: split {split + 1} of {n_splits}")
         order = np.random.default_rng(split).permutation(len(aligned))
         learn, kept = np.split(order, [round(_LEARN_SHARE * len(order))])
-        scatter = Scatter(backbone.spec.channels, grid_size(rig.size_px))
+        scatter = Scatter(backbone.spec.channels, grid_size(rig.size_px, backbone.grid_stride_px))
         for index in learn[:96]:
             scatter.add(raw[index].astype(np.float32), cells[index])
         projection = fit_projection(scatter.within(), settings.fit, settings.seed)

@@ -1,6 +1,6 @@
 """A backbone described once: layers, levels and normalisation; interpreted as ONNX here, as torch in distil.
 
-A level is a tensor whose features the feature model mixes; all levels are brought to stride 8.
+A level is a tensor whose features the feature model mixes; all levels are brought to one grid.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from engines.quantise import Ranges, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
+"""Of the usual grid; `Backbone.grid_stride_px` may be finer."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RANGE_SHARE = 0.9999
@@ -72,12 +73,13 @@ class BackboneSpec:
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
     """A spec with its weights. `precision` of its convolutions; on 8 bits with `ranges` of every layer's output by name
-    (see `in_precision`)."""
+    (see `in_precision`). `grid_stride_px` of the grid that its levels are brought to (see engines/features.py)."""
 
     spec: BackboneSpec
     weights: Weights
     ranges: Ranges | None = None
     precision: Precision = "f32"
+    grid_stride_px: int = GRID_STRIDE_PX
 
 
 def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:
@@ -148,21 +150,20 @@ def pool_settings() -> dict[str, Any]:
     return {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 
 
-def to_grid(graph: GraphBuilder, tensor: str, stride_px: int, *, channels_last: bool = False) -> str:
-    """Bring a tensor of stride 4, 8 or 16 to the stride-8 grid: average pooling or bilinear.
+def add_halving(graph: GraphBuilder, tensor: str) -> str:
+    """`tensor` (N, C, h, w) at half the resolution: means of 2x2 cells, fewer at an odd end."""
+    return graph.add("AveragePool", [tensor], kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1])
 
-    Args: channels_last: the tensor is (N, h, w, C), at stride 16, instead of (N, C, h, w).
 
-    Cell i of a level of stride s is centred on pixel s * i (odd kernels, padded by half); pooling and resizing
-    keep it so, hence cell i of the grid is centred on pixel 8 * i.
+def add_doubling(graph: GraphBuilder, tensor: str, *, channels_last: bool = False) -> str:
+    """`tensor` (N, C, h, w), or (N, h, w, C) with `channels_last`, at twice the resolution: bilinear.
+
+    Cell i of a level of stride s stands for the tile of pixels s * i to s * (i + 1): a unit of a net taught on
+    pictures answers most to what lies in the middle of its tile, s * i + (s - 1) / 2, though by kernels and padding
+    alone it is centred on pixel s * i (tests/engines/test_features.py measures it). Halving and doubling keep tiles.
     """
-    if stride_px == GRID_STRIDE_PX:
-        return tensor
-    if stride_px == GRID_STRIDE_PX // 2:
-        return graph.add("AveragePool", [tensor], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-    factor = stride_px / GRID_STRIDE_PX
-    scales = graph.constant(np.array([1, factor, factor, 1] if channels_last else [1, 1, factor, factor], np.float32))
-    return graph.add("Resize", [tensor, "", scales], mode="linear", coordinate_transformation_mode="asymmetric")
+    scales = graph.constant(np.array([1, 2, 2, 1] if channels_last else [1, 1, 2, 2], np.float32))
+    return graph.add("Resize", [tensor, "", scales], mode="linear", coordinate_transformation_mode="half_pixel")
 
 
 def check_weights(spec: BackboneSpec, weights: Weights, origin: str) -> None:

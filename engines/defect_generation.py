@@ -48,14 +48,16 @@ def generate_defects(
 
 
 def changed_cells(changed: Bool, stride_px: int) -> tuple[Bool, Bool]:
-    """Which cells of a grid with a cell centred on every `stride_px`-th pixel a change (H, W) touches.
+    """Which cells of a grid of tiles of `stride_px` a change (H, W) touches.
 
     Returns: (h, w) bool the cells that show it (a quarter of their tile, or the most of any), and those that show
         nothing of it; cells in neither are touched too lightly to be called either.
     Source: M_s of eq. 5, without its doubtful cells.
     """
-    share = cv2.blur(changed.astype(np.float32), (stride_px, stride_px), borderType=cv2.BORDER_REPLICATE)
-    share = share[::stride_px, ::stride_px]
+    height, width = changed.shape
+    whole = np.pad(changed, ((0, -height % stride_px), (0, -width % stride_px)), mode="edge")
+    tiles = whole.reshape(whole.shape[0] // stride_px, stride_px, whole.shape[1] // stride_px, stride_px)
+    share = tiles.mean((1, 3), dtype=np.float32)
     most = float(share.max(initial=0.0))
     shows = share >= min(0.25, most) if most > 0 else np.zeros(share.shape, np.bool_)
     return np.asarray(shows, np.bool_), np.asarray(share < _NOTHING, np.bool_)

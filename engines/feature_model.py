@@ -1,6 +1,6 @@
 """The feature model: several centres a place, distances in units of what good parts vary; one ONNX graph.
 
-A picture's mixed features f (C channels a grid place, stride 8) are projected, z = V f (d channels). At each
+A picture's mixed features f (C channels a grid place) are projected, z = V f (d channels). At each
 scored place p the distance is ``D_p = min_k |w_p * (z_p - mean_p) - c_pk|``: w_p the reciprocal spread of good parts
 there, c_pk the K centres of that place. Its score is ``D_p / level^power / scale``, where the frame's own level is the
 lower quartile of its distances (`least_level` or more): a frame that is restless all over, by its light or its surface,
@@ -25,8 +25,6 @@ Float = NDArray[np.float32]
 LEVEL_SHARE = 0.25
 _LEAST_SHARE = np.float32(1e-5)
 """Of |y|^2 that a squared distance is at least: a difference of such numbers is not known better in float32."""
-GRID_ORIGIN_PX = 0.0
-"""Template pixel of the centre of grid cell 0 (see backbone.to_grid)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

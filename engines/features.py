@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from engines.backbone import GRID_STRIDE_PX, Backbone, to_grid
+from engines.backbone import GRID_STRIDE_PX, Backbone, add_doubling, add_halving
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
 from engines.tiling import add_tiled_backbone
@@ -19,9 +19,14 @@ CompactFeatures = NDArray[np.float16] | NDArray[np.float32]
 """(N, d, h, w), in half precision where many are kept."""
 
 
-def grid_size(size_px: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns) of the grid over a picture of `size_px` (width, height)."""
-    return math.ceil(size_px[1] / GRID_STRIDE_PX), math.ceil(size_px[0] / GRID_STRIDE_PX)
+def grid_size(size_px: tuple[int, int], stride_px: int = GRID_STRIDE_PX) -> tuple[int, int]:
+    """(rows, columns) of the grid of tiles of `stride_px` over a picture of `size_px` (width, height)."""
+    return math.ceil(size_px[1] / stride_px), math.ceil(size_px[0] / stride_px)
+
+
+def grid_origin_px(stride_px: int) -> float:
+    """Template pixel of the middle of grid cell 0 (see engines.backbone.add_doubling)."""
+    return (stride_px - 1) / 2
 
 
 def add_mixed_features(graph: GraphBuilder, backbone: Backbone, picture: str, size_px: tuple[int, int]) -> str:
@@ -29,14 +34,14 @@ def add_mixed_features(graph: GraphBuilder, backbone: Backbone, picture: str, si
 
     Source: F_mixed of 004 §2.2: ResNet stages 1-3 on one grid.
     """
-    rows, columns = grid_size(size_px)
     levels = add_tiled_backbone(graph, backbone, picture, size_px)
-    parts = [to_grid(graph, levels[level.name], level.stride_px) for level in backbone.spec.levels]
-    if rows % 2 or columns % 2:
-        parts = [
-            _cut(graph, part, (rows, columns), (2, 3)) if level.stride_px > GRID_STRIDE_PX else part
-            for level, part in zip(backbone.spec.levels, parts, strict=True)
-        ]
+    parts = []
+    for level in backbone.spec.levels:
+        value = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
+        stride_px = level.stride_px
+        while stride_px > backbone.grid_stride_px:
+            value, stride_px = _finer(graph, value, stride_px, size_px, channels_last=False), stride_px // 2
+        parts.append(value)
     return graph.add("Concat", parts, axis=1)
 
 
@@ -49,25 +54,44 @@ def add_place_features(
 ) -> str:
     """Append backbone, mixing and `projection` (d, C) to `graph`; returns the tensor (N, rows * columns, d).
 
-    A level is projected on the smaller of itself and the grid: all is linear, so only the cost depends on the order.
-    Channels lie last, as convolutions on 8 bits leave them and as the feature model reads them.
+    A level is projected on the smaller of itself and the grid, and what is coarser is summed before it is made finer:
+    all is linear, so only the cost depends on the order. Channels lie last, as convolutions on 8 bits leave them and as
+    the feature model reads them.
     """
-    rows, columns = grid_size(size_px)
     levels = add_tiled_backbone(graph, backbone, picture, size_px)
-    total, start = "", 0
+    projected: dict[int, str] = {}
+    start = 0
     for level in backbone.spec.levels:
-        value = levels[level.name]
-        if level.stride_px < GRID_STRIDE_PX:
-            value = to_grid(graph, value, level.stride_px)
+        value = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
         kernel = np.ascontiguousarray(projection[:, start : start + level.channels].T, np.float32)
         value = graph.add("MatMul", [graph.add("Transpose", [value], perm=[0, 2, 3, 1]), graph.constant(kernel)])
-        if level.stride_px > GRID_STRIDE_PX:
-            value = to_grid(graph, value, level.stride_px, channels_last=True)
-            if rows % 2 or columns % 2:
-                value = _cut(graph, value, (rows, columns), (1, 2))
-        total = graph.add("Add", [total, value]) if total else value
+        stride_px = max(level.stride_px, backbone.grid_stride_px)
+        projected[stride_px] = graph.add("Add", [projected[stride_px], value]) if stride_px in projected else value
         start += level.channels
+    stride_px = max(projected)
+    total = projected[stride_px]
+    while stride_px > backbone.grid_stride_px:
+        total, stride_px = _finer(graph, total, stride_px, size_px, channels_last=True), stride_px // 2
+        total = graph.add("Add", [projected[stride_px], total]) if stride_px in projected else total
+    rows, columns = grid_size(size_px, backbone.grid_stride_px)
     return graph.add("Reshape", [total, graph.constant(np.array([0, rows * columns, len(projection)], np.int64))])
+
+
+def _coarsened(graph: GraphBuilder, tensor: str, stride_px: int, grid_stride_px: int) -> str:
+    """A level (N, C, h, w) brought to the grid where it is finer."""
+    while stride_px < grid_stride_px:
+        tensor, stride_px = add_halving(graph, tensor), 2 * stride_px
+    return tensor
+
+
+def _finer(graph: GraphBuilder, tensor: str, stride_px: int, size_px: tuple[int, int], *, channels_last: bool) -> str:
+    """A tensor of `stride_px` at half that stride, without the cells beyond a picture of `size_px`."""
+    doubled = add_doubling(graph, tensor, channels_last=channels_last)
+    (rows, columns), half_px = grid_size(size_px, stride_px), stride_px // 2
+    ends = grid_size(size_px, half_px)
+    if ends == (2 * rows, 2 * columns):
+        return doubled
+    return _cut(graph, doubled, ends, (1, 2) if channels_last else (2, 3))
 
 
 def _cut(graph: GraphBuilder, tensor: str, ends: tuple[int, int], axes: tuple[int, int]) -> str:
@@ -89,6 +113,7 @@ class FeatureExtractor:
         projection: NDArray[np.float32] | None = None,
         n_threads: int = 1,
     ) -> None:
+        self.grid_stride_px = backbone.grid_stride_px
         graph = GraphBuilder()
         width, height = size_px
         if projection is None:
@@ -96,7 +121,8 @@ class FeatureExtractor:
         else:
             features = add_place_features(graph, backbone, "picture", size_px, projection)
             features = graph.add("Transpose", [features], perm=[0, 2, 1])
-            grid = graph.constant(np.array([0, len(projection), *grid_size(size_px)], np.int64))
+            shape_kept = [0, len(projection), *grid_size(size_px, backbone.grid_stride_px)]
+            grid = graph.constant(np.array(shape_kept, np.int64))
             features = graph.add("Reshape", [features, grid])
         shape: list[int | str] = ["n", 3, height, width]
         model = graph.build(

@@ -1,6 +1,6 @@
 """The paper's localiser: a mapping network brings each place's features near that place's centre; one ONNX graph.
 
-A picture's mixed features f (C channels a grid place, stride 8) go through N_M, 1x1 convolutions with rectifiers
+A picture's mixed features f (C channels a grid place) go through N_M, 1x1 convolutions with rectifiers
 between them; a place p scores ``0.5 * (1 - cos(N_M(f_p), c_p)) / scale``, c_p its own centre (a feature map as the
 target). Whitening f is linear, so the graph has it within N_M's first convolution. Places that are not scored score 0.
 Source: 004 §2.2, eq. 4.

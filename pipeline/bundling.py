@@ -154,8 +154,8 @@ def gated(manifest: Manifest, members: Mapping[str, bytes], frames: Sequence[NDA
     name = f"bundle of {manifest.product}"
     draft = Bundle.from_bytes(bundle_bytes(manifest, members), name)
     foreground = draft.foreground()
-    rows, columns = grid_size(manifest.input_size_px)
-    mapper = ScoreMapper.build(manifest.score, manifest.input_size_px, (rows, columns))
+    grid = grid_size(manifest.input_size_px, int(manifest.score.grid_stride_px))
+    mapper = ScoreMapper.build(manifest.score, manifest.input_size_px, grid)
     parity = measure_parity(
         draft,
         [*frames, *probe_frames(draft.template())],

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backbone import GRID_STRIDE_PX
 from engines.defect_generation import changed_cells, generate_defects
 from engines.features import FeatureExtractor
 from engines.mapping_fit import Exposure, MappingSettings
@@ -41,7 +40,7 @@ def expose(
         picture = np.ascontiguousarray(aligned[index].tensor.transpose(1, 2, 0))
         spoilt, changed = generate_defects(rng, picture, scored[index], settings.defects)
         features = extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None])[0]
-        found.append(_places(rng, features, changed, cells[index], index))
+        found.append(_places(rng, features, changed, cells[index], index, extractor.grid_stride_px))
     progress("defects to learn from", settings.exposures, settings.exposures)
     return Exposure(
         np.concatenate([each.features for each in found]),
@@ -52,10 +51,10 @@ def expose(
 
 
 def _places(
-    rng: np.random.Generator, features: NDArray[np.float32], changed: Bool, counted: Bool, part: int
+    rng: np.random.Generator, features: NDArray[np.float32], changed: Bool, counted: Bool, part: int, stride_px: int
 ) -> Exposure:
     """The places of one picture with `features` (d, h, w)."""
-    shows, untouched = changed_cells(changed, GRID_STRIDE_PX)
+    shows, untouched = changed_cells(changed, stride_px)
     bad = np.flatnonzero(shows & counted)
     good = rng.permutation(np.flatnonzero(untouched & counted))[:_MOST_PLACES]
     places = np.concatenate((bad, good))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from engines.backbone import Backbone
 from engines.combined_model import CombinedModel
 from engines.feature_fit import Scatter, fit_model, fit_projection
-from engines.feature_model import GRID_ORIGIN_PX, Float
-from engines.features import FeatureExtractor, grid_size
+from engines.feature_model import Float
+from engines.features import FeatureExtractor, grid_origin_px, grid_size
 from engines.manifest import ScoreSettings
 from engines.mapping_fit import Exposure, fit_mapping
 from engines.scoring_model import ScoringModel
@@ -45,8 +45,12 @@ class Rig:
         cls, backbone: Backbone, size_px: tuple[int, int], foreground: Bool | None, settings: TrainSettings
     ) -> Rig:
         sigma_px = min(max(size_px) / 96, _WIDEST_SIGMA_PX)
-        score = ScoreSettings(grid_origin_px=GRID_ORIGIN_PX, smooth_sigma_px=sigma_px, border_px=2)
-        return cls(backbone, size_px, foreground, settings, ScoreMapper.build(score, size_px, grid_size(size_px)))
+        stride_px = backbone.grid_stride_px
+        score = ScoreSettings(
+            grid_stride_px=stride_px, grid_origin_px=grid_origin_px(stride_px), smooth_sigma_px=sigma_px, border_px=4
+        )
+        mapper = ScoreMapper.build(score, size_px, grid_size(size_px, stride_px))
+        return cls(backbone, size_px, foreground, settings, mapper)
 
     def scored(self, valid: Bool | None) -> Bool | None:
         return scored_pixels(valid, self.foreground, self.mapper.settings.border_px)
@@ -59,7 +63,7 @@ class Rig:
         """(h, w) bool: the grid cells of a frame that count."""
         scored = self.scored(valid)
         if scored is None:
-            return np.ones(grid_size(self.size_px), np.bool_)
+            return np.ones(grid_size(self.size_px, self.backbone.grid_stride_px), np.bool_)
         return self.mapper.cells(scored) > 0
 
     def learn_projection(self, aligned: Sequence[Prepared], cells: Bool, progress: Progress) -> Float:
@@ -67,7 +71,7 @@ class Rig:
         rng = np.random.default_rng(self.settings.seed)
         chosen = np.sort(rng.permutation(len(aligned))[:_PROJECTION_PICTURES])
         extractor = FeatureExtractor(self.backbone, self.size_px, n_threads=self.settings.n_threads)
-        scatter = Scatter(self.backbone.spec.channels, grid_size(self.size_px))
+        scatter = Scatter(self.backbone.spec.channels, grid_size(self.size_px, self.backbone.grid_stride_px))
         for done, index in enumerate(chosen):
             progress("features", done, len(chosen))
             scatter.add(extractor.features(aligned[index].tensor[None])[0], cells[index])

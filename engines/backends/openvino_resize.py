@@ -1,5 +1,8 @@
 """Doubling a grid whose channels lie last, on OpenVINO: sums of shifted copies instead of its Interpolate.
 
+Cells are tiles, each parted in two (`half_pixel`); in bundles of older versions they are points with means put between
+them (`asymmetric`).
+
 OpenVINO takes the rows of such a grid for channels and needs longer for it than for a third of the backbone.
 """
 
@@ -15,18 +18,20 @@ def quicken_doubling(network: Any) -> None:
     for operation in network.get_ordered_ops():
         if operation.get_type_name() == "Interpolate" and _doubles(operation):
             grid = operation.input_value(0)
+            parted = operation.get_attributes()["coordinate_transformation_mode"] == "half_pixel"
             for axis in (1, 2):
-                grid = _doubled(grid, axis)
+                grid = _parted(grid, axis) if parted else _doubled(grid, axis)
             operation.output(0).replace(grid)
 
 
 def _doubles(operation: Any) -> bool:
-    """Whether an Interpolate puts a mean between any two cells of a row and of a column, and repeats the last."""
+    """Whether an Interpolate makes two cells of every one along rows and along columns."""
     settings = operation.get_attributes()
-    modes = tuple(settings[f"{name}mode"] for name in ("", "shape_calculation_", "coordinate_transformation_"))
+    modes = tuple(settings[f"{name}mode"] for name in ("", "shape_calculation_"))
     scales = operation.input_value(1).get_node()
     return (
-        modes == ("linear_onnx", "scales", "asymmetric")
+        modes == ("linear_onnx", "scales")
+        and settings["coordinate_transformation_mode"] in ("half_pixel", "asymmetric")
         and not any((*settings["pads_begin"], *settings["pads_end"]))
         and len(operation.input_values()) == 2
         and scales.get_type_name() == "Constant"
@@ -34,18 +39,51 @@ def _doubles(operation: Any) -> bool:
     )
 
 
+def _parted(grid: Any, axis: int) -> Any:
+    """`grid` with two cells for every one along `axis`: three quarters of it, and one of its neighbour on that side."""
+    from openvino import opset13
+
+    own = opset13.multiply(grid, np.float32(0.75))
+    halves = [
+        opset13.add(own, opset13.multiply(_moved(grid, axis, step), np.float32(0.25))) for step in (-1, 1)
+    ]  # fmt: skip
+    return _alternating(halves, axis, list(grid.get_shape()))
+
+
 def _doubled(grid: Any, axis: int) -> Any:
     """`grid` with the mean of every cell and the next along `axis` put between them; the last one comes twice."""
     from openvino import opset13
 
-    def whole(*values: int) -> Any:
-        return opset13.constant(np.array(values, np.int64))
+    means = opset13.multiply(opset13.add(grid, _moved(grid, axis, 1)), np.float32(0.5))
+    return _alternating([grid, means], axis, list(grid.get_shape()))
 
-    shape = list(grid.get_shape())
-    last = whole(shape[axis])
-    following = opset13.slice(grid, whole(1), last, whole(1), whole(axis))
-    end = opset13.slice(grid, whole(shape[axis] - 1), last, whole(1), whole(axis))
-    means = opset13.multiply(opset13.add(grid, opset13.concat([following, end], axis)), np.float32(0.5))
-    pairs = opset13.concat([opset13.unsqueeze(each, whole(axis + 1)) for each in (grid, means)], axis + 1)
+
+def _moved(grid: Any, axis: int, step: int) -> Any:
+    """At each cell its neighbour before (`step` -1) or after (1) along `axis`; at the end the cell itself."""
+    from openvino import opset13
+
+    n = list(grid.get_shape())[axis]
+    if step > 0:
+        return opset13.concat([_cut(grid, axis, 1, n), _cut(grid, axis, n - 1, n)], axis)
+    return opset13.concat([_cut(grid, axis, 0, 1), _cut(grid, axis, 0, n - 1)], axis)
+
+
+def _cut(grid: Any, axis: int, start: int, end: int) -> Any:
+    from openvino import opset13
+
+    return opset13.slice(grid, _whole(start), _whole(end), _whole(1), _whole(axis))
+
+
+def _alternating(halves: list[Any], axis: int, shape: list[int]) -> Any:
+    """Cells of the two `halves`, each of `shape`, in turns along `axis`."""
+    from openvino import opset13
+
+    pairs = opset13.concat([opset13.unsqueeze(each, _whole(axis + 1)) for each in halves], axis + 1)
     shape[axis] *= 2
-    return opset13.reshape(pairs, whole(*shape), False).output(0)
+    return opset13.reshape(pairs, _whole(*shape), False).output(0)
+
+
+def _whole(*values: int) -> Any:
+    from openvino import opset13
+
+    return opset13.constant(np.array(values, np.int64))

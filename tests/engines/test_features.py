@@ -1,0 +1,68 @@
+"""Features on their grid: which part of the picture a cell speaks of, on the usual and on the fine grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines.backbone import quantised
+from engines.backbone_student import load_student
+from engines.features import FeatureExtractor, grid_origin_px, grid_size
+
+SIDE_PX = 128
+STRIDES = pytest.mark.parametrize("stride_px", [8, 4])
+
+
+def scene(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A blurred picture, (3, SIDE_PX, SIDE_PX)."""
+    coarse = rng.uniform(60, 190, (3, SIDE_PX // 16, SIDE_PX // 16))
+    return np.asarray(np.kron(coarse, np.ones((16, 16))) + rng.normal(0, 6, (3, SIDE_PX, SIDE_PX)))
+
+
+def spot(x_px: float, y_px: float, radius_px: float) -> NDArray[np.float64]:
+    """(SIDE_PX, SIDE_PX), 1 in the middle of a soft spot."""
+    ys, xs = np.mgrid[0:SIDE_PX, 0:SIDE_PX]
+    return np.asarray(np.exp(-((xs - x_px) ** 2 + (ys - y_px) ** 2) / 2 / radius_px**2))
+
+
+@STRIDES
+def test_a_cell_answers_to_what_lies_in_the_middle_of_its_tile(stride_px: int) -> None:
+    """Where features change when a spot appears, on average over spots, to a quarter of the usual stride."""
+    rng = np.random.default_rng(0)
+    extractor = FeatureExtractor(replace(load_student(), grid_stride_px=stride_px), (SIDE_PX, SIDE_PX))
+    away = []
+    for _ in range(40):
+        x_px, y_px = rng.uniform(52, 76, 2)
+        plain = scene(rng)
+        shown = plain + spot(x_px, y_px, rng.uniform(2, 5)) * rng.choice([-80, 80])
+        pair = np.stack([np.clip(each, 0, 255).astype(np.uint8) for each in (plain, shown)])
+        before, after = extractor.features(pair)
+        change = np.square(after - before).sum(0)
+        change[change < 0.1 * change.max()] = 0
+        at_px = grid_origin_px(stride_px) + stride_px * np.arange(len(change))
+        away += [
+            (change.sum(0) * at_px).sum() / change.sum() - x_px,
+            (change.sum(1) * at_px).sum() / change.sum() - y_px,
+        ]
+    assert abs(np.mean(away)) < 2
+
+
+@STRIDES
+@pytest.mark.parametrize("size_px", [(64, 64), (97, 81), (72, 100)])
+def test_features_are_projected_as_they_are_mixed(stride_px: int, size_px: tuple[int, int]) -> None:
+    backbone = replace(load_student(), grid_stride_px=stride_px)
+    shown = np.random.default_rng(0).integers(0, 256, (1, 3, size_px[1], size_px[0]), np.uint8)
+    projection = np.random.default_rng(1).normal(0, 1, (5, backbone.spec.channels)).astype(np.float32)
+    plain = FeatureExtractor(backbone, size_px).features(shown)
+    assert plain.shape == (1, backbone.spec.channels, *grid_size(size_px, stride_px))
+    projected = FeatureExtractor(backbone, size_px, projection=projection).features(shown)
+    np.testing.assert_allclose(projected, np.einsum("dc,nchw->ndhw", projection, plain), atol=1e-3)
+
+
+def test_rounding_a_backbone_keeps_its_grid() -> None:
+    shown = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
+    rounded = quantised(replace(load_student(), grid_stride_px=4), [shown[0]])
+    assert FeatureExtractor(rounded, (64, 64)).features(shown).shape[2:] == (16, 16)
