@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from engines.backbone import quantised
+from engines.backbone import Backbone, in_precision, quantised
 from engines.backbone_student import load_student
 from engines.engine import load_backend
 from engines.features import FeatureExtractor
 from engines.onnx_graph import GraphBuilder
-from engines.quantise import Range, Steps, SumSteps, add_rounded_weights
+from engines.precision import Precision
+from engines.quantise import Range, Steps, SumSteps, add_rounded_weights, exact_weights
 from schemas.errors import SetupError
+from tests.engines.backends.level_models import every_kind_of_layer, level_models
 from tests.engines.backends.small_model import small_bundle
 from tests.engines.exported import pictures
 
@@ -29,6 +32,14 @@ def test_nothing_is_rounded_to_nothing_and_halves_fall_alike(low: float, high: f
     ends = np.round(np.array([low, 0.0, high]) / steps.scale) + steps.zero_point
     assert ends[1] == steps.zero_point
     assert ends.min() >= -1 and ends.max() <= 256
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (-1.0, 2.0), (-4.0, 0.0), (0.0, 0.0)])
+def test_signed_steps_lie_around_zero(low: float, high: float) -> None:
+    steps = Steps.covering(Range(low, high), signed=True)
+    assert steps.zero_point == 0 and steps.zero.dtype == np.dtype(np.int8)
+    assert np.abs(np.array([low, high]) / steps.scale).max() <= 127 + 1e-9
+    assert SumSteps.covering(Range(0.0, 4.1), Range(low, 1.7), steps).total.signed
 
 
 def test_a_sum_covers_its_ranges_and_is_never_near_a_half() -> None:
@@ -43,13 +54,41 @@ def test_a_sum_covers_its_ranges_and_is_never_near_a_half() -> None:
     assert np.abs(totals % 1 - 0.5).min() > 1 / 511
 
 
-def test_features_on_eight_bits_are_nearly_those_in_float32() -> None:
+@pytest.mark.parametrize(("precision", "most"), [("int8", 0.15), ("int8-symmetric", 0.15), ("f16", 1e-3)])
+def test_features_are_nearly_those_in_float32(precision: Precision, most: float) -> None:
     plain, shown = load_student(), pictures(6, 64, 64)
-    rounded = quantised(plain, list(shown))
-    assert (plain.precision, rounded.precision) == ("f32", "int8")
+    rounded = in_precision(plain, precision, list(shown))
+    assert (plain.precision, rounded.precision) == ("f32", precision)
     before, after = (FeatureExtractor(each, (64, 64)).features(shown) for each in (plain, rounded))
-    assert not np.array_equal(before, after)
-    assert np.sqrt(np.square(after - before).mean()) < 0.15 * before.std()
+    assert np.array_equal(before, after) == (precision == "f16")  # the student's weights are float16 as they ship
+    assert np.sqrt(np.square(after - before).mean()) < most * before.std()
+
+
+@pytest.mark.parametrize("backbone", [load_student(), every_kind_of_layer()], ids=["student", "every kind of layer"])
+def test_around_zero_integers_and_float32_give_the_same_bits(backbone: Backbone) -> None:
+    shown = np.random.default_rng(3).integers(0, 256, (4, 3, 64, 96), np.uint8)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for model in level_models(in_precision(backbone, "int8-symmetric", list(pictures(3, 96, 64))), (96, 64)):
+        plain, fused = (
+            onnxruntime.InferenceSession(model, each, providers=["CPUExecutionProvider"]).run(None, {"picture": shown})[
+                0
+            ]
+            for each in (options, onnxruntime.SessionOptions())
+        )
+        np.testing.assert_array_equal(plain, fused)
+
+
+def test_sums_of_whole_pixels_are_without_loss_in_any_order() -> None:
+    rng = np.random.default_rng(4)
+    kernel, bias = rng.normal(0, 0.7, (8, 3, 7, 7)).astype(np.float32), rng.normal(0, 9, 8).astype(np.float32)
+    weights, shifts = exact_weights(kernel, bias, 140)
+    assert np.abs(weights - kernel).max() < 2e-3 and np.abs(shifts - bias).max() < 2e-3
+    pixels = rng.choice([-115, 140], (1000, 8, 147)).astype(np.float32)
+    terms = np.concatenate([pixels * weights.reshape(8, -1), np.broadcast_to(shifts[:, None], (1000, 8, 1))], 2)
+    exact = terms.astype(np.float64).sum(2)
+    for order in (terms, terms[:, :, ::-1], terms[:, :, rng.permutation(148)]):
+        np.testing.assert_array_equal(np.cumsum(order, 2, dtype=np.float32)[:, :, -1], exact)
 
 
 def test_ranges_need_pictures_and_come_out_the_same_again() -> None:
