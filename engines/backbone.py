@@ -19,7 +19,8 @@ from engines.quantise import Ranges, measure_ranges
 
 Weights = Mapping[str, NDArray[np.float32]]
 GRID_STRIDE_PX = 8
-"""Of the usual grid; `Backbone.grid_stride_px` may be finer."""
+GRID_STRIDES_PX = (GRID_STRIDE_PX, 4)
+"""Of the usual grid, and of the fine one (`on_grid`)."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RANGE_SHARE = 0.9999
@@ -58,11 +59,12 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """Layers in order from ``input``, and the levels they leave behind."""
+    """Layers in order from ``input``, and the levels they leave behind; `fine_levels` come first on a finer grid."""
 
     name: str
     layers: tuple[Conv | MaxPool, ...]
     levels: tuple[Level, ...]
+    fine_levels: tuple[Level, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -80,6 +82,19 @@ class Backbone:
     ranges: Ranges | None = None
     precision: Precision = "f32"
     grid_stride_px: int = GRID_STRIDE_PX
+
+
+def on_grid(backbone: Backbone, stride_px: int) -> Backbone:
+    """`backbone` with its levels for a grid of tiles of `stride_px`: 8, or 4, where its finest tensors speak as well.
+
+    Raises: ValueError for another stride.
+    """
+    if stride_px not in GRID_STRIDES_PX:
+        raise ValueError(f"a grid of {stride_px} px a cell is not made; choose one of {GRID_STRIDES_PX}")
+    spec = backbone.spec
+    if stride_px < GRID_STRIDE_PX:
+        spec = replace(spec, levels=(*spec.fine_levels, *spec.levels), fine_levels=())
+    return replace(backbone, spec=spec, grid_stride_px=stride_px)
 
 
 def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:

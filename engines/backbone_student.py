@@ -35,7 +35,8 @@ def student_spec() -> BackboneSpec:
         *_stage("stage16", "stage8"),
         Conv("coarse", "stage16", "coarse", 1, relu=False),
     )
-    return BackboneSpec("student", layers, (Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16)))
+    levels = (Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16))
+    return BackboneSpec("student", layers, levels, (Level("stage4", CHANNELS_4, 4),))
 
 
 def _stage(name: str, source: str) -> tuple[Conv, ...]:

@@ -53,6 +53,7 @@ def manifest_of(
             figures={
                 "localiser": settings.localiser,
                 "device": settings.device,
+                "grid_px": settings.grid_px,
                 "dimensions": settings.fit.dimensions,
                 "variance_floor": trained.fit.floor,
                 "centres": settings.fit.centres,

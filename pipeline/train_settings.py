@@ -27,6 +27,8 @@ class TrainSettings:
     motion: Motion = "rigid"
     precision: Precision = "int8"
     input_px: int = 256
+    grid_px: Literal[8, 4] = 8
+    """Sides of the tiles that are scored one by one, in pixels as inspected."""
     false_calls_per_1000: float = 5.0
     seed: int = 0
     n_threads: int = 1

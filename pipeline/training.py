@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.align_settings import AlignSettings
-from engines.backbone import Backbone, in_precision
+from engines.backbone import Backbone, in_precision, on_grid
 from engines.feature_fit import FitSettings
 from engines.manifest import ScoreSettings
 from engines.precision import ROUNDED
@@ -95,7 +95,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     if settings.precision in ROUNDED:
         progress("rounding to 8 bits", 0, 1)
     shown = [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]]
-    backbone = in_precision(backbone, settings.precision, shown)
+    backbone = in_precision(on_grid(backbone, settings.grid_px), settings.precision, shown)
     if settings.precision in ROUNDED:
         progress("rounding to 8 bits", 1, 1)
     rig = Rig.build(backbone, preparation.input_size_px, foreground, settings)

@@ -57,6 +57,16 @@ class LocaliserName(StrEnum):
     BOTH = "both"
 
 
+class GridName(StrEnum):
+    """Sides of the tiles that are scored one by one."""
+
+    USUAL = "8"
+    FINE = "4"
+
+
+_GRIDS_PX: dict[GridName, Literal[8, 4]] = {GridName.USUAL: 8, GridName.FINE: 4}
+
+
 class ReductionName(StrEnum):
     """At which fraction of their size frames are decoded."""
 
@@ -142,6 +152,13 @@ def train(
     input_px: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side, in pixels, at which parts are inspected.")
     ] = 256,
+    grid_px: Annotated[
+        GridName,
+        typer.Option(
+            help="Sides of the tiles that are scored one by one, in pixels as inspected. 4: small defects are outlined "
+            "more closely; scoring, training and the bundle take two to four times as much (docs/bundles.md)."
+        ),
+    ] = GridName.USUAL,
     decode_reduction: Annotated[
         ReductionName,
         typer.Option(
@@ -219,6 +236,7 @@ def train(
         precision=precision.value,
         localiser=localiser.value,
         input_px=input_px,
+        grid_px=_GRIDS_PX[grid_px],
         decode_reduction=_REDUCTIONS[decode_reduction],
         false_calls_per_1000=false_calls_per_1000,
         seed=seed,

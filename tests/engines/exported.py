@@ -26,7 +26,7 @@ def exported_grids(model: ScoringModel, backbone: Backbone, size_px: tuple[int, 
     odd = pictures(3, *size_px, seed=1)
     odd[2, :, -20:, 10:30] = 255
     grids = np.asarray(session.run(None, {"picture": odd})[0], np.float32)
-    assert grids.shape == (3, 1, *grid_size(size_px))
+    assert grids.shape == (3, 1, *grid_size(size_px, backbone.grid_stride_px))
     expected = model.score(FeatureExtractor(backbone, size_px, projection=model.projection).features(odd))
     np.testing.assert_allclose(grids[:, 0], expected, atol=2e-3 * expected.max())
     return grids

@@ -48,3 +48,12 @@ def test_cells_that_a_defect_hardly_touches_are_neither_good_nor_bad() -> None:
     small[33:35, 33:35] = True
     assert changed_cells(small, 8)[0].sum() >= 1
     assert not changed_cells(np.zeros((64, 64), np.bool_), 8)[0].any()
+
+
+def test_on_the_fine_grid_a_defect_shows_in_the_tiles_it_covers() -> None:
+    changed = np.zeros((64, 64), np.bool_)
+    changed[16:24, 32:36] = True
+    shows, untouched = changed_cells(changed, 4)
+    assert shows.shape == (16, 16)
+    assert np.argwhere(shows).tolist() == [[4, 8], [5, 8]]
+    assert untouched.sum() == 254

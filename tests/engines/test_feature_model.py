@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from engines.backbone import on_grid
 from engines.backbone_student import load_student
 from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
 from engines.feature_model import FeatureModel
@@ -15,8 +16,9 @@ from tests.engines.exported import exported_grids, pictures
 
 @pytest.mark.parametrize("size_px", [(64, 64), (72, 40), (96, 88)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_exported_graph_scores_as_the_model_does(size_px: tuple[int, int], masked: bool) -> None:
-    backbone, grid = load_student(), grid_size(size_px)
+@pytest.mark.parametrize("stride_px", [8, 4])
+def test_the_exported_graph_scores_as_the_model_does(size_px: tuple[int, int], masked: bool, stride_px: int) -> None:
+    backbone, grid = on_grid(load_student(), stride_px), grid_size(size_px, stride_px)
     good = pictures(12, *size_px)
     cells = np.ones((12, *grid), np.bool_)
     if masked:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.backbone import quantised
+from engines.backbone import on_grid, quantised
 from engines.backbone_student import load_student
 from engines.features import FeatureExtractor, grid_origin_px, grid_size
 
@@ -32,7 +30,7 @@ def spot(x_px: float, y_px: float, radius_px: float) -> NDArray[np.float64]:
 def test_a_cell_answers_to_what_lies_in_the_middle_of_its_tile(stride_px: int) -> None:
     """Where features change when a spot appears, on average over spots, to a quarter of the usual stride."""
     rng = np.random.default_rng(0)
-    extractor = FeatureExtractor(replace(load_student(), grid_stride_px=stride_px), (SIDE_PX, SIDE_PX))
+    extractor = FeatureExtractor(on_grid(load_student(), stride_px), (SIDE_PX, SIDE_PX))
     away = []
     for _ in range(40):
         x_px, y_px = rng.uniform(52, 76, 2)
@@ -53,7 +51,7 @@ def test_a_cell_answers_to_what_lies_in_the_middle_of_its_tile(stride_px: int) -
 @STRIDES
 @pytest.mark.parametrize("size_px", [(64, 64), (97, 81), (72, 100)])
 def test_features_are_projected_as_they_are_mixed(stride_px: int, size_px: tuple[int, int]) -> None:
-    backbone = replace(load_student(), grid_stride_px=stride_px)
+    backbone = on_grid(load_student(), stride_px)
     shown = np.random.default_rng(0).integers(0, 256, (1, 3, size_px[1], size_px[0]), np.uint8)
     projection = np.random.default_rng(1).normal(0, 1, (5, backbone.spec.channels)).astype(np.float32)
     plain = FeatureExtractor(backbone, size_px).features(shown)
@@ -64,5 +62,13 @@ def test_features_are_projected_as_they_are_mixed(stride_px: int, size_px: tuple
 
 def test_rounding_a_backbone_keeps_its_grid() -> None:
     shown = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
-    rounded = quantised(replace(load_student(), grid_stride_px=4), [shown[0]])
+    rounded = quantised(on_grid(load_student(), 4), [shown[0]])
     assert FeatureExtractor(rounded, (64, 64)).features(shown).shape[2:] == (16, 16)
+
+
+def test_the_fine_grid_hears_the_finest_tensors_too_and_other_grids_are_refused() -> None:
+    usual, fine = load_student(), on_grid(load_student(), 4)
+    assert fine.spec.levels == (*usual.spec.fine_levels, *usual.spec.levels)
+    assert on_grid(usual, 8).spec.levels == usual.spec.levels
+    with pytest.raises(ValueError, match="a grid of 2 px a cell is not made"):
+        on_grid(usual, 2)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engines.backbone import on_grid
 from engines.backbone_student import load_student
 from engines.combined_model import CombinedModel
 from engines.feature_fit import FitSettings, Scatter, fit_model, fit_projection
@@ -80,12 +81,12 @@ def test_the_same_seed_trains_the_same_network_and_parts_held_back_are_held_back
 
 
 @pytest.mark.parametrize("localiser", ["alm", "both"])
-@pytest.mark.parametrize("size_px", [(64, 64), (72, 40)])
+@pytest.mark.parametrize(("size_px", "stride_px"), [((64, 64), 8), ((72, 40), 8), ((72, 44), 4)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_exported_graph_scores_as_the_trained_network_does(
-    size_px: tuple[int, int], masked: bool, localiser: str
+    size_px: tuple[int, int], stride_px: int, masked: bool, localiser: str
 ) -> None:
-    backbone, grid = load_student(), grid_size(size_px)
+    backbone, grid = on_grid(load_student(), stride_px), grid_size(size_px, stride_px)
     good = pictures(12, *size_px)
     cells = np.ones((12, *grid), np.bool_)
     if masked:
