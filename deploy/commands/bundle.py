@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from engines.bundle import Bundle
     from engines.manifest import ParityReport
+    from schemas.errors import SetupError
 
 _Bundle = Annotated[Path, typer.Argument(help="Bundle made by `sightline train`.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -77,11 +78,17 @@ def parity(
     pictures: Annotated[
         list[Path] | None, typer.Argument(help="Pictures or folders to compare on; without them the template's own.")
     ] = None,
+    backend: Annotated[
+        BackendName, typer.Option(help="Insist on this one beside the reference; auto: all that run here.")
+    ] = BackendName.AUTO,
     as_json: _AsJson = False,
 ) -> None:
-    """Run every backend of this machine beside the reference on the same pictures. Exit 1 when one disagrees."""
+    """Run every backend of this machine beside the reference on the same pictures.
+
+    Exit 1 when one disagrees, 2 when the one that --backend names does not run here or does not run this bundle.
+    """
     from engines.bundle import Bundle
-    from engines.engine import load_backend
+    from engines.engine import BACKENDS, load_backend
     from engines.parity import REFERENCE, measure_parity, probe_frames
     from pipeline.score_map import ScoreMapper
 
@@ -92,7 +99,11 @@ def parity(
     engine.close()
     mapper = ScoreMapper.build(opened.manifest.score, opened.manifest.input_size_px, (rows, columns))
     foreground = opened.foreground()
-    report = measure_parity(opened, frames, lambda grid: mapper.frame_score(mapper.map(grid, foreground)))
+    wanted = BACKENDS if backend is BackendName.AUTO else (backend.value,)
+    report = measure_parity(opened, frames, lambda grid: mapper.frame_score(mapper.map(grid, foreground)), wanted)
+    left_out = _left_out(opened, set(wanted) - {each.backend for each in report.entries})
+    if left_out and backend is not BackendName.AUTO:
+        raise left_out[backend.value]
     if as_json:
         typer.echo(report.model_dump_json())
     else:
@@ -103,8 +114,24 @@ def parity(
                 f"{each.backend:<12} {each.version:<10} {each.precision}  {verdict:<8} "
                 f"greatest difference {each.max_difference:.3g}, {each.n_flips} flips  {each.detail}".rstrip()
             )
+        for name, why in left_out.items():
+            typer.echo(f"{name:<12} left out: {why}")
     if not report.holds:
         raise typer.Exit(1)
+
+
+def _left_out(bundle: Bundle, backends: set[str]) -> dict[str, SetupError]:
+    """Why each of `backends`, which the report lacks, does not run `bundle` here."""
+    from engines.engine import load_backend
+    from schemas.errors import SetupError
+
+    why: dict[str, SetupError] = {}
+    for name in sorted(backends):
+        try:
+            load_backend(bundle, name).close()
+        except SetupError as error:
+            why[name] = error
+    return why
 
 
 def _model_inputs(bundle: Bundle, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:

@@ -18,6 +18,7 @@ from engines.bundle import Bundle
 from engines.engine import load_backend
 from engines.parity import HALF_TOLERANCE_SHARE, compare, measure_parity, tolerance_of
 from engines.precision import Precision
+from schemas.errors import SetupError
 from tests.engines.backends.fake_tensorrt import Gpu, install
 from tests.engines.half_rounding import rounded_to_half
 from tests.pipeline.precise_plates import judge_of, plate_bundle, plate_frames
@@ -93,6 +94,16 @@ def test_auto_passes_over_tensorrt_for_eight_bits_from_zero_points_and_says_why(
     choice = measure_backends(bundle, backends=("onnxruntime", "tensorrt"))
     assert choice.backend == "onnxruntime"
     assert "train with --precision int8-symmetric, f16 or f32" in choice.measurements[1].why_not
+
+
+def test_parity_says_why_a_backend_is_left_out_and_refuses_when_it_is_insisted_on(folder: Path) -> None:
+    trained(folder, "int8")
+    command = ["bundle", "parity", str(folder / "int8.bundle")]
+    ran = CliRunner().invoke(app, command)
+    assert ran.exit_code == 0
+    assert "tensorrt     left out: the bundle's model is int8" in ran.output
+    refused = CliRunner().invoke(app, [*command, "--backend", "tensorrt"])
+    assert isinstance(refused.exception, SetupError) and "--precision int8-symmetric" in str(refused.exception)
 
 
 @pytest.mark.gpu
