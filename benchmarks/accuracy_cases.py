@@ -18,7 +18,7 @@ from pipeline.bundling import train_bundle
 from pipeline.evaluation import Evaluation, evaluate
 from pipeline.good_parts import picture_paths
 from pipeline.inspection import Inspector
-from pipeline.train_settings import Localiser, Motion, TrainSettings
+from pipeline.train_settings import GridPx, Localiser, Motion, TrainSettings
 
 _WEIGHTS = "resnet18_conv1_to_layer3_bnfolded.npz"
 _CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ class Case:
     """One row of the table: picture set, backbone, motion that alignment takes out, longest side in pixels.
 
     `precision` of the backbone; `power` of the frame's own level (see engines/feature_model.py), 0: judged without it.
-    `localiser`: as `train --localiser`.
+    `localiser`: as `train --localiser`; `grid_px`: as `train --grid-px`.
     """
 
     data: str
@@ -39,6 +39,7 @@ class Case:
     precision: Precision = "int8"
     power: float = 0.5
     localiser: Localiser = "distance"
+    grid_px: GridPx = 8
 
     @property
     def name(self) -> str:
@@ -46,6 +47,7 @@ class Case:
         usual = f"{self.data}/{self.backbone}/{self.motion}"
         precision = "" if self.precision == "int8" else f"/{self.precision}"
         localiser = "" if self.localiser == "distance" else f"/{self.localiser}"
+        localiser += "" if self.grid_px == 8 else f"/grid {self.grid_px}"
         return usual + precision + ("" if self.power == 0.5 else f"/power {self.power:g}") + localiser
 
 
@@ -100,6 +102,7 @@ def train_case(case: Case, folder: Path, say: Callable[[str], None], seed: int =
             input_px=case.input_px,
             precision=case.precision,
             localiser=case.localiser,
+            grid_px=case.grid_px,
             seed=seed,
             fit=FitSettings(power=case.power),
         ),

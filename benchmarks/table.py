@@ -3,8 +3,9 @@
 Every method learns from the same good parts and is judged in the frame on the same labelled ones. `aligned` rows get
 the pictures that our alignment prepares, the others the frames as sent, resized. mvtec_screw is judged as it is and
 turned and cropped (MAD-RTO, benchmarks/table_rto.py), DeepPCB one golden template at a time
-(benchmarks/table_boards.py). `ours` and `baseline` are image AUROC on mvtec_screw: the shipped student with
-alignment, and the better peer with alignment in front. Needs ResNet-18's weights.
+(benchmarks/table_boards.py). Rows of ours called `fine` score tiles of 4x4 px (`train --grid-px 4`). `ours` and
+`baseline` are image AUROC on mvtec_screw: the shipped student with alignment, and the better peer with alignment in
+front. Needs ResNet-18's weights.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.accuracy_naive import MapFigures
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.rows import defined, image_auroc
-from benchmarks.table_boards import judge_boards_beside
+from benchmarks.table_boards import OURS, judge_boards_beside, ours_name
 from benchmarks.table_peers import Padim, PatchCore, Peer, Stages
 from benchmarks.table_rto import write_rto
 from benchmarks.work_folder import work_folder
@@ -69,13 +70,13 @@ def _judge_set(name: str, folder: Path, weights: Path) -> dict[str, Json]:
     found: dict[Motion, Bundle] = {}
     still: Motion = "none"
     for motion in dict.fromkeys((case.motion, still)):
-        for backbone in ("student", "resnet18") if motion == case.motion else ("student",):
-            each = replace(case, backbone=backbone, motion=motion)
+        for backbone, grid_px in OURS if motion == case.motion else OURS[:1]:
+            each = replace(case, backbone=backbone, motion=motion, grid_px=grid_px)
             start = time.monotonic()
             bundle = train_case(each, folder, lambda text: None)
             found.setdefault(motion, bundle)
             judged = judge_case(each, bundle, folder)
-            label = f"{name}/ours {backbone}/{_label(motion)}"
+            label = f"{name}/{ours_name(backbone, grid_px)}/{_label(motion)}"
             rows[label] = _row(MapFigures.of_evaluation(judged), start)
             say(f"{label}: {rows[label]}")
     for motion, bundle in found.items():

@@ -9,7 +9,9 @@ from typing import Any
 _COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "au_pro")
 _NAMES = {
     "ours student": "ours, student int8",
+    "ours student fine": "ours, student int8, fine grid",
     "ours resnet18": "ours, ResNet-18 int8",
+    "ours resnet18 fine": "ours, ResNet-18 int8, fine grid",
     "mvtec_screw_rto": "mvtec_screw RTO",
 }
 

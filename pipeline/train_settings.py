@@ -14,6 +14,7 @@ from engines.training_device import TrainingDevice
 from schemas.verdict import Box
 
 Motion = Literal["none", "rigid", "similarity", "affine"]
+GridPx = Literal[8, 4]
 Localiser = Literal["distance", "alm", "both"]
 """What scores a place: the feature model, the mapping network, or the product of both (engines/*_model.py)."""
 
@@ -27,7 +28,7 @@ class TrainSettings:
     motion: Motion = "rigid"
     precision: Precision = "int8"
     input_px: int = 256
-    grid_px: Literal[8, 4] = 8
+    grid_px: GridPx = 8
     """Sides of the tiles that are scored one by one, in pixels as inspected."""
     false_calls_per_1000: float = 5.0
     seed: int = 0
