@@ -50,5 +50,6 @@ def plate_frames(n: int) -> list[NDArray[np.uint8]]:
 
 def judge_of(bundle: Bundle, grid: tuple[int, int]) -> Callable[[NDArray[np.float32]], float]:
     """The line's own way from a score grid (h, w) to a frame's score."""
-    mapper, foreground = ScoreMapper.build(bundle.manifest.score, (SIZE_PX, SIZE_PX), grid), bundle.foreground()
+    mapper = ScoreMapper.build(bundle.manifest.score, bundle.manifest.input_size_px, grid)
+    foreground = bundle.foreground()
     return lambda scores: mapper.frame_score(mapper.map(scores, foreground))

@@ -18,6 +18,8 @@ from engines.bundle import Bundle
 from engines.engine import load_backend
 from engines.parity import HALF_TOLERANCE_SHARE, compare, measure_parity, tolerance_of
 from engines.precision import Precision
+from pipeline.good_parts import read_picture
+from pipeline.preparation import Preparation
 from schemas.errors import SetupError
 from tests.engines.backends.fake_tensorrt import Gpu, install
 from tests.engines.half_rounding import rounded_to_half
@@ -133,3 +135,17 @@ def test_real_parts_are_learnt_checked_and_inspected(precision: Precision, pictu
         assert ran.exit_code in (0, 1 if command[0] == "inspect" else 0), ran.output
         if command[0] == "bundle":
             assert f"MB, {precision}" in ran.output
+    if precision == "f16":
+        hold_when_rounded(Bundle.open(bundle), pictures[20:36])
+
+
+def hold_when_rounded(bundle: Bundle, pictures: list[Path]) -> None:
+    """Hold score grids of `pictures`, every layer rounded to half precision, to the limit of the gate."""
+    preparation, size_px = Preparation.of_bundle(bundle), bundle.manifest.input_size_px
+    prepared = (preparation.prepare(read_picture(each, preparation.decode_rules)[0])[1] for each in pictures)
+    frames = np.stack([each.tensor for each in prepared if each is not None])
+    reference = OnnxRuntimeEngine.load(bundle.model, size_px).infer(frames)
+    rounded = OnnxRuntimeEngine.load(rounded_to_half(bundle.model), size_px).infer(frames)
+    judge = judge_of(bundle, reference.shape[2:])
+    found = compare(reference, rounded, bundle.manifest.thresholds, judge, "f16")
+    assert len(frames) > 12 and found.max_difference > 0 and found.holds
