@@ -23,6 +23,7 @@ NAMES = (
     "localise",
     "median",
     "oanet",
+    "precisions",
     "process",
     "records",
     "reduction",
