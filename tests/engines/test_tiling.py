@@ -7,10 +7,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engines.backbone import Backbone, quantised
+from engines.backbone import Backbone, in_precision
 from engines.backbone_student import load_student
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
+from engines.precision import Precision
 from engines.tiling import add_tiled_backbone, sight_px, spans
 
 WIDTH, HEIGHT = 340, 296
@@ -31,15 +32,13 @@ def levels(backbone: Backbone, tile_px: int) -> tuple[list[NDArray[np.float32]],
     return cpu_session(model, cpu_options(1)).run(None, {"picture": picture()}), len(model)
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8"])
+@pytest.mark.parametrize("precision", ["f32", "int8", "int8-symmetric"])
 @pytest.mark.parametrize("tile_px", [112, 224])
-def test_every_level_is_that_of_the_whole_picture(precision: str, tile_px: int) -> None:
-    backbone = load_student()
-    if precision == "int8":
-        backbone = quantised(backbone, [picture()[0]])
+def test_every_level_is_that_of_the_whole_picture(precision: Precision, tile_px: int) -> None:
+    backbone = in_precision(load_student(), precision, [picture()[0]])
     whole, whole_bytes = levels(backbone, 4096)
     tiled, tiled_bytes = levels(backbone, tile_px)
-    tolerance = 0.0 if precision == "int8" else 1e-5
+    tolerance = 1e-5 if precision == "f32" else 0.0
     for ours, theirs in zip(tiled, whole, strict=True):
         assert ours.shape == theirs.shape
         assert np.abs(ours - theirs).max() <= tolerance
