@@ -59,12 +59,11 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """Layers in order from ``input``, and the levels they leave behind; `fine_levels` come first on a finer grid."""
+    """Layers in order from ``input``, and the levels they leave behind."""
 
     name: str
     layers: tuple[Conv | MaxPool, ...]
     levels: tuple[Level, ...]
-    fine_levels: tuple[Level, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -85,16 +84,13 @@ class Backbone:
 
 
 def on_grid(backbone: Backbone, stride_px: int) -> Backbone:
-    """`backbone` with its levels for a grid of tiles of `stride_px`: 8, or 4, where its finest tensors speak as well.
+    """`backbone` with its levels brought to a grid of tiles of `stride_px`, 8 or 4.
 
     Raises: ValueError for another stride.
     """
     if stride_px not in GRID_STRIDES_PX:
         raise ValueError(f"a grid of {stride_px} px a cell is not made; choose one of {GRID_STRIDES_PX}")
-    spec = backbone.spec
-    if stride_px < GRID_STRIDE_PX:
-        spec = replace(spec, levels=(*spec.fine_levels, *spec.levels), fine_levels=())
-    return replace(backbone, spec=spec, grid_stride_px=stride_px)
+    return replace(backbone, grid_stride_px=stride_px)
 
 
 def add_backbone(graph: GraphBuilder, backbone: Backbone, picture: str) -> dict[str, str]:

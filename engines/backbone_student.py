@@ -1,5 +1,7 @@
 """Our own small backbone: a narrow residual net to strides 8 and 16, distilled from ResNet-18's stages 1 to 3.
 
+Two of its levels are codes that distillation taught it; its features at stride 4, on the way there, are a third.
+
 Its weights are ours (engines/distil.py makes them; where from, and licences, in student.txt) and ship as student.npz in
 half precision.
 """
@@ -35,8 +37,8 @@ def student_spec() -> BackboneSpec:
         *_stage("stage16", "stage8"),
         Conv("coarse", "stage16", "coarse", 1, relu=False),
     )
-    levels = (Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16))
-    return BackboneSpec("student", layers, levels, (Level("stage4", CHANNELS_4, 4),))
+    levels = (Level("stage4", CHANNELS_4, 4), Level("fine", FINE_CHANNELS, 8), Level("coarse", COARSE_CHANNELS, 16))
+    return BackboneSpec("student", layers, levels)
 
 
 def _stage(name: str, source: str) -> tuple[Conv, ...]:

@@ -66,9 +66,6 @@ def test_rounding_a_backbone_keeps_its_grid() -> None:
     assert FeatureExtractor(rounded, (64, 64)).features(shown).shape[2:] == (16, 16)
 
 
-def test_the_fine_grid_hears_the_finest_tensors_too_and_other_grids_are_refused() -> None:
-    usual, fine = load_student(), on_grid(load_student(), 4)
-    assert fine.spec.levels == (*usual.spec.fine_levels, *usual.spec.levels)
-    assert on_grid(usual, 8).spec.levels == usual.spec.levels
+def test_grids_that_are_not_made_are_refused() -> None:
     with pytest.raises(ValueError, match="a grid of 2 px a cell is not made"):
-        on_grid(usual, 2)
+        on_grid(load_student(), 2)
