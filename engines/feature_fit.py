@@ -37,7 +37,7 @@ class FitSettings:
 
     dimensions: int = 144
     floor: float | None = None
-    centres: int = 24
+    centres: int = 20
     outlier_ratio: float = 3.0
     power: float = 0.5
 
