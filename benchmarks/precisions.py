@@ -1,10 +1,10 @@
 """`sightline bench precisions`: what each `train --precision` costs in accuracy, and how fast backends run it here.
 
 Real screws, aligned, and magnetic tiles are learnt in every precision and judged; without the pictures, plates are
-learnt and not judged. Each bundle then runs on every backend of this machine, TensorRT included where there
-is a GPU: milliseconds a score grid on one thread, backends in turns, and the gate's figures on pictures that were not
-learnt from. `ours` is the fastest backend's median for `int8-symmetric` on the first set, `baseline` that of `f32` on
-ONNX Runtime.
+learnt and not judged. Each bundle then runs on every backend of this machine, TensorRT included where there is a GPU:
+milliseconds a score grid on one thread, backends in turns, and the gate's figures on pictures that were not learnt
+from; differences are shares of the fail threshold. `rounded`: by half precision rounded as a GPU rounds it. `ours` is
+the fastest backend's median for `int8-symmetric` on the first set, `baseline` that of `f32` on ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy_cases import Case, judge_case, train_case
 from benchmarks.accuracy_data import data_root, lay_out
+from benchmarks.half_rounding import rounded_to_half
 from benchmarks.plate_bundle import train_plates
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.work_folder import work_folder
 from engines.backends.choose import Choice, measure_backends
+from engines.backends.onnxruntime import OnnxRuntimeEngine
 from engines.bundle import Bundle
 from engines.engine import load_backend
-from engines.parity import REFERENCE, measure_parity
+from engines.parity import REFERENCE, Judge, compare, measure_parity
 from engines.precision import Precision
 from pipeline.good_parts import picture_paths, read_picture
 from pipeline.plate import write_good_parts
@@ -97,7 +99,11 @@ def _agreement(bundle: Bundle, shown: Sequence[Path], choice: Choice) -> dict[st
     engine.close()
     mapper = ScoreMapper.build(bundle.manifest.score, bundle.manifest.input_size_px, (rows, columns))
     foreground = bundle.foreground()
-    report = measure_parity(bundle, inputs, lambda grid: mapper.frame_score(mapper.map(grid, foreground)))
+
+    def judge(grid: NDArray[np.float32]) -> float:
+        return mapper.frame_score(mapper.map(grid, foreground))
+
+    report = measure_parity(bundle, inputs, judge)
     gate = {entry.backend: entry for entry in report.entries}
     found: dict[str, Json] = {"n_compared": len(inputs)}
     for each in choice.measurements:
@@ -111,7 +117,17 @@ def _agreement(bundle: Bundle, shown: Sequence[Path], choice: Choice) -> dict[st
             "flips": entry.n_flips,
             "holds": entry.holds,
         }
+    if bundle.manifest.precision == "f16":
+        found["rounded"] = _rounded(bundle, np.stack(inputs), judge)
     return found
+
+
+def _rounded(bundle: Bundle, inputs: NDArray[np.uint8], judge: Judge) -> dict[str, Json]:
+    """How far score grids move when every float16 layer is rounded, as a GPU does."""
+    size_px, limits = bundle.manifest.input_size_px, bundle.manifest.thresholds
+    plain, rounded = (OnnxRuntimeEngine.load(each, size_px) for each in (bundle.model, rounded_to_half(bundle.model)))
+    found = compare(plain.infer(inputs), rounded.infer(inputs), limits, judge, "f16")
+    return {"difference": float(f"{found.max_difference / limits.fail:.2g}"), "flips": found.n_flips}
 
 
 def _inputs(bundle: Bundle, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:

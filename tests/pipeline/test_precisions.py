@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from benchmarks.half_rounding import rounded_to_half
 from deploy.cli import app
 from engines.backends.choose import measure_backends
 from engines.backends.onnxruntime import OnnxRuntimeEngine
@@ -22,7 +23,6 @@ from pipeline.good_parts import read_picture
 from pipeline.preparation import Preparation
 from schemas.errors import SetupError
 from tests.engines.backends.fake_tensorrt import Gpu, install
-from tests.engines.half_rounding import rounded_to_half
 from tests.pipeline.precise_plates import judge_of, plate_bundle, plate_frames
 
 FOR_TENSORRT: tuple[Precision, ...] = ("f32", "f16", "int8-symmetric")

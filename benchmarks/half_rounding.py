@@ -16,7 +16,8 @@ def rounded_to_half(model: bytes) -> bytes:
     ONNX Runtime computes float16 layers in float32 and leaves such roundings out; these it cannot know for roundings.
     """
     made = onnx.load_from_string(model)
-    nodes, half = [], {each.name for each in made.graph.initializer if each.data_type == TensorProto.FLOAT16}
+    nodes: list[onnx.NodeProto] = []
+    half = {each.name for each in made.graph.initializer if each.data_type == TensorProto.FLOAT16}
     for node in made.graph.node:
         if node.op_type == "Cast":
             begins = helper.get_attribute_value(node.attribute[0]) == TensorProto.FLOAT16
