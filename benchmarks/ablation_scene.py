@@ -56,7 +56,7 @@ class Scene:
             frame = read_picture(picture.path, preparation.decode_rules)[0]
             seen = preparation.prepare(frame)[1]
             tests.append(Labelled(picture.kind != GOOD, seen, read_mask(picture, frame.size_px), frame.size_px))
-        foreground = part_pixels(preparation, None, parts.size_px)
+        foreground = part_pixels(preparation, "part", None, parts.size_px)
         return cls(tuple(good[:n_good]), tuple(tests), foreground, preparation.input_size_px)
 
     def augmented(self, seed: int) -> Scene:

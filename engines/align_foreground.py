@@ -12,6 +12,15 @@ from engines.align_settings import AlignSettings
 from schemas.errors import SetupError
 
 _MOSTLY_PART = 0.6
+_COARSE_PX = 4.0
+_SHARP = 1.8
+"""How many times steeper an edge is than under a blur of 4 px: a step four times, a shadow no more than once."""
+_LEAST_SLOPE = 1.5
+"""Grey levels a pixel of a step that can be told from a surface's grain."""
+_RIM_SHARE = 1 / 42
+"""Of the picture's longest side: what may stick out of a part lies within it."""
+_LEAST_SHARE = 0.35
+"""Of the foreground that a part must keep to be believed."""
 
 
 def border_median(grey: NDArray[np.float32]) -> float:
@@ -47,14 +56,50 @@ def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     if n_labels < 2 or areas.max() < 0.002 * grey.size:
         return everything
     kept = np.isin(labels, 1 + np.flatnonzero(areas >= 0.1 * areas.max())).astype(np.uint8)
-    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(kept, list(outlines), -1, 1, thickness=cv2.FILLED)
+    kept = _filled(kept)
     border = np.concatenate((kept[0], kept[-1], kept[:, 0], kept[:, -1]))
     if kept.mean() > _MOSTLY_PART or border.mean() > 0.02:
         return everything
-    rim = max(height, width) // 32
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
-    return cv2.dilate(kept, disc).astype(np.bool_)
+    return cv2.dilate(kept, _disc(max(height, width) // 32)).astype(np.bool_)
+
+
+def find_part(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W) bool: what sharp edges of `grey` (H, W) enclose, and a rim; the part without the shadow that it throws.
+
+    An edge is sharp when blurring takes most of its slope, whatever its contrast: a part's outline is, the edge of a
+    shadow on the table is not. Only edges that lie mostly in `foreground` (H, W) count (see `find_foreground`). Where
+    what is found is a small piece of it, `foreground` stays.
+    """
+    slope, rim = _slope(grey, 1.0), max(1, round(max(grey.shape) * _RIM_SHARE))
+    least = max(6 * float(np.median(_border(slope))), _LEAST_SLOPE)
+    sharp = ((slope > least) & (slope > _SHARP * _slope(grey, _COARSE_PX))).astype(np.uint8)
+    n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(sharp, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if n_labels < 2:
+        return foreground
+    within = np.bincount(labels[foreground], minlength=n_labels)[1:] > 0.5 * areas
+    kept = np.isin(labels, 1 + np.flatnonzero(within & (areas >= 0.01 * areas.max()))).astype(np.uint8)
+    closed = cv2.morphologyEx(np.pad(kept, rim), cv2.MORPH_CLOSE, _disc(rim))[rim:-rim, rim:-rim]
+    part = cv2.dilate(_filled(np.array(closed, np.uint8)), _disc(rim)).astype(np.bool_)
+    return part if part.sum() > _LEAST_SHARE * foreground.sum() else foreground
+
+
+def _slope(grey: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:
+    """(H, W) grey levels a pixel, of `grey` under a Gaussian of `blur_px`."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), blur_px)
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
+    return np.asarray(cv2.magnitude(across, down), np.float32)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def _filled(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`mask` (H, W) of 0 and 1 with its holes filled, in place."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(mask, list(outlines), -1, (1,), thickness=cv2.FILLED)
+    return mask
 
 
 def encode_trust(trust: NDArray[np.float32]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.align_calibration import calibrate_alignment
+from engines.align_foreground import find_part
 from engines.align_settings import AlignSettings
 from engines.align_template import choose_template
 from engines.geometry import resize_transform, warp_to_template, working_size
@@ -15,7 +17,7 @@ from engines.training_device import cpu_threads
 from pipeline.good_parts import PictureSet
 from pipeline.matcher import Matcher, learn_matcher
 from pipeline.preparation import Preparation, Prepared
-from pipeline.train_settings import TrainSettings
+from pipeline.train_settings import Scored, TrainSettings
 from schemas.errors import InputError, SetupError
 from schemas.verdict import Box
 
@@ -87,10 +89,13 @@ def align_all(
 
 
 def part_pixels(
-    preparation: Preparation, part_px: Box | None, frame_size_px: tuple[int, int]
+    preparation: Preparation, scored: Scored, part_px: Box | None, frame_size_px: tuple[int, int]
 ) -> NDArray[np.bool_] | None:
-    """(H, W) bool, where the template is scored: where alignment sees the part, within `part_px` of the frame."""
-    mask = None if preparation.aligner is None or preparation.aligner.mask.all() else preparation.aligner.mask
+    """(H, W) bool, where the template is scored; None: everywhere.
+
+    Args: scored: see `TrainSettings`. part_px: where frames of `frame_size_px` show the part; nothing else is scored.
+    """
+    mask = _part(preparation) if scored == "part" else None
     if part_px is None:
         return mask
     (width, height), (frame_width, frame_height) = preparation.input_size_px, frame_size_px
@@ -100,3 +105,12 @@ def part_pixels(
     part = np.zeros((height, width), np.bool_)
     part[rows, columns] = True if mask is None else mask[rows, columns]
     return part
+
+
+def _part(preparation: Preparation) -> NDArray[np.bool_] | None:
+    """(H, W) bool, the template's pixels that show the part; None where it fills the picture or is not told apart."""
+    if preparation.aligner is None or preparation.aligner.mask.all():
+        return None
+    template = preparation.template
+    grey = template if template.ndim == 2 else np.asarray(cv2.cvtColor(template, cv2.COLOR_RGB2GRAY), np.uint8)
+    return find_part(grey.astype(np.float32), preparation.aligner.mask)

@@ -18,6 +18,7 @@ GridPx = Literal[8, 4]
 Localiser = Literal["distance", "alm", "both"]
 """What scores a place: the feature model, the mapping network, or the product of both (engines/*_model.py)."""
 
+Scored = Literal["part", "all"]
 DecodeReduction = Literal["auto"] | Reduction
 
 
@@ -49,5 +50,7 @@ class TrainSettings:
     mapping: MappingSettings = field(default_factory=MappingSettings)
     um_per_px: float | None = None
     """Micrometres a pixel of the frames, if known: smallest defects can then be given in mm²."""
+    scored: Scored = "part"
+    """`part`: what sharp outlines enclose, and a rim, without shadows and table. `all`: everything in the picture."""
     part_px: Box | None = None
     """Where frames show the part; nothing else is scored. None: everywhere."""

@@ -91,7 +91,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     network = None if matcher is None else matcher.onnx
     preparation = Preparation.build(template, good.colour, align, matcher=network, reduction=good.reduction)
     names, aligned, refused = align_all(good, preparation, progress)
-    foreground = part_pixels(preparation, settings.part_px, good.size_px)
+    foreground = part_pixels(preparation, settings.scored, settings.part_px, good.size_px)
     if settings.precision in ROUNDED:
         progress("rounding to 8 bits", 0, 1)
     shown = [np.ascontiguousarray(each.tensor) for each in aligned[:_RANGE_PICTURES]]

@@ -57,6 +57,13 @@ class LocaliserName(StrEnum):
     BOTH = "both"
 
 
+class ScoredName(StrEnum):
+    """Where a picture is scored."""
+
+    PART = "part"
+    ALL = "all"
+
+
 class GridName(StrEnum):
     """Sides of the tiles that are scored one by one."""
 
@@ -166,6 +173,13 @@ def train(
             "places stay in pixels as sent. auto: the most that leaves two decoded pixels to each that is inspected."
         ),
     ] = ReductionName.AUTO,
+    scored: Annotated[
+        ScoredName,
+        typer.Option(
+            help="part: what sharp outlines enclose, and a rim; look at the report's scored region. all: the whole "
+            "picture, shadows and the table around the part too."
+        ),
+    ] = ScoredName.PART,
     um_per_px: Annotated[
         float | None,
         typer.Option(help="Micrometres a pixel of the pictures, for `activate --min-area-mm2`."),
@@ -235,6 +249,7 @@ def train(
         motion=motion.value,
         precision=precision.value,
         localiser=localiser.value,
+        scored=scored.value,
         input_px=input_px,
         grid_px=_GRIDS_PX[grid_px],
         decode_reduction=_REDUCTIONS[decode_reduction],
