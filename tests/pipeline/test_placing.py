@@ -29,7 +29,7 @@ def test_where_the_frame_shows_the_part_bounds_what_is_scored() -> None:
     preparation = plate()
     box, frame = (0, 0, SIDE_PX, 2 * SIDE_PX), (2 * SIDE_PX, 2 * SIDE_PX)  # the left half of frames twice the size
     for scored in ("part", "all"):
-        found = part_pixels(preparation, scored, box, frame)  # type: ignore[arg-type]
+        found = part_pixels(preparation, scored, box, frame)
         assert found is not None and found[:, : SIDE_PX // 2].any() and not found[:, SIDE_PX // 2 :].any()
 
 
