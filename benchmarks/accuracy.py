@@ -15,6 +15,7 @@ from benchmarks.accuracy_cases import ABLATION, CASES, Case, judge_case, resnet1
 from benchmarks.accuracy_data import lay_out
 from benchmarks.accuracy_naive import judge_naively
 from benchmarks.accuracy_robust import contamination, false_calls, sharpening
+from benchmarks.accuracy_thresholds import look_at_highest
 from benchmarks.progress import say
 from benchmarks.result import BenchResult, Json, machine
 from benchmarks.rows import defined, image_auroc
@@ -46,6 +47,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
         boards = asdict(judge_boards(frames, folder, say)) | {"input_px": INPUT_PX, "variations": N_VARIATIONS}
         splits, contaminated = asdict(false_calls(HEADLINE, folder, say)), contamination(folder, say)
         sharpened = sharpening(HEADLINE, folder, say)
+        looks: dict[str, Json] = {case.name: asdict(look_at_highest(case, folder, say)) for case in CASES[1:]}
     ours, baseline = image_auroc(rows, HEADLINE.name), image_auroc(naive, HEADLINE.data)
     figures: dict[str, Json] = {
         "unit": "image AUROC on mvtec_screw",
@@ -55,6 +57,7 @@ def run(frames: int = N_BOARDS) -> BenchResult:
         "splits": splits,
         "contamination": contaminated,
         "sharpening": sharpened,
+        "looks": looks,
         "resnet18_weights": weights is not None,
     }
     return BenchResult("accuracy", ours, baseline, ours / baseline, figures, machine())

@@ -33,6 +33,7 @@ def tables(result: dict[str, Any]) -> str:
             _splits(figures["splits"]),
             _contamination(figures["contamination"]),
             _sharpening(figures["sharpening"]),
+            _looks(figures["looks"]),
         ]
     return "\n\n".join(["\n".join(lines), *ends])
 
@@ -61,6 +62,24 @@ def _sharpening(found: dict[str, int]) -> str:
         f"{found['n_bad']} defective ones {found['escapes_known']} pass, where {found['escapes']} pass without; of "
         f"{found['n_good']} good ones {found['false_calls_known']} are stopped, {found['false_calls']} without."
     )
+
+
+def _looks(looks: dict[str, Any]) -> str:
+    """A table: what is stopped as trained, and without the three good parts that score highest."""
+    lines = [
+        "| set | review from | good, bad parts stopped | without the three highest: review from | stopped |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in looks.items():
+        cells = [name.split("/")[0]]
+        for stopped in (row["as_trained"], row["without_highest"]):
+            if stopped is None:
+                cells += ["-", "-"]
+                continue
+            counts = f"{stopped['n_good']} of {row['n_good']}, {stopped['n_bad']} of {row['n_bad']}"
+            cells += [f"{stopped['review']:.2f}", counts]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _boards(boards: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.manifest import Calibration, Manifest, Training
-from pipeline.calibration import CalibrationFit
+from pipeline.calibration import CalibrationFit, review_without_highest
 from pipeline.good_parts import PictureSet
 from pipeline.training import TrainedModel, TrainSettings
 
@@ -60,6 +60,9 @@ def manifest_of(
                 "outlier_ratio": settings.fit.outlier_ratio,
                 "synthetic_defects": len(trained.spoilt),
                 "synthetic_defects_caught": trained.n_synthetic_caught,
+                "review_without_highest": review_without_highest(
+                    trained.usual_scores, fit.target_per_1000, settings.seed
+                ),
                 "refused": [f"{name}: {why}" for name, why in trained.refused],
                 "suspects": list(trained.suspects),
             },
