@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,14 +17,25 @@ from pipeline.variance_floor import CANDIDATES, best_of, choose_floor
 SIZE_PX = (64, 64)
 
 
+def prepared(noise: NDArray[np.float64]) -> Prepared:
+    """A grey picture of `noise` (H, W) around the middle."""
+    grey = np.clip(128 + noise, 0, 255).astype(np.uint8)
+    return Prepared(np.repeat(grey[None], 3, axis=0), grey, None, np.eye(2, 3))
+
+
 def parts(n: int, restless: NDArray[np.bool_]) -> list[Prepared]:
     """`n` grey pictures that differ by much where `restless` (H, W) is true, and by little elsewhere."""
     rng = np.random.default_rng(0)
+    return [prepared(rng.normal(0, 1, (64, 64)) * np.where(restless, 60, 2)) for _ in range(n)]
+
+
+def two_natured(n: int) -> list[Prepared]:
+    """`n` grey pictures whose left half differs from pixel to pixel, and the right half from patch to patch."""
+    rng = np.random.default_rng(0)
     made = []
     for _ in range(n):
-        noise = rng.normal(0, 1, (64, 64)) * np.where(restless, 60, 2)
-        grey = np.clip(128 + noise, 0, 255).astype(np.uint8)
-        made.append(Prepared(np.repeat(grey[None], 3, axis=0), grey, None, np.eye(2, 3)))
+        fine, soft = rng.normal(0, 40, (64, 64)), cv2.GaussianBlur(rng.normal(0, 1, (64, 64)), (0, 0), 4)
+        made.append(prepared(np.where(np.arange(64) < 32, fine, soft * (30 / soft.std()))))
     return made
 
 
@@ -39,9 +51,7 @@ def quiet(what: str, done: int, total: int) -> None:
 
 
 def test_places_that_differ_in_what_varies_keep_their_own_variances() -> None:
-    restless = np.zeros((64, 64), np.bool_)
-    restless[:, :32] = True
-    good = parts(16, restless)
+    good = two_natured(16)
     found = chosen(good, TrainSettings())
     assert found == CANDIDATES[0]
     assert chosen(good, TrainSettings()) == found
