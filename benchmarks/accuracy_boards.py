@@ -19,7 +19,7 @@ from pipeline.evaluation import PIXEL_FIGURES_PX, map_in_frame
 from pipeline.folder_inspection import inspect_files
 from pipeline.inspection import Inspector, RecipeRules
 from pipeline.metrics import au_pro, auroc, average_precision
-from pipeline.train_settings import GridPx, TrainSettings
+from pipeline.training import TrainSettings
 from schemas.verdict import Outcome
 
 N_VARIATIONS = 40
@@ -85,12 +85,7 @@ def pixel_figures(
 
 
 def train_board(
-    golden: Path,
-    out: Path,
-    backbone: str = "student",
-    weights: Path | None = None,
-    seed: int = 0,
-    grid_px: GridPx = 8,
+    golden: Path, out: Path, backbone: str = "student", weights: Path | None = None, seed: int = 0
 ) -> Bundle:
     """The bundle of one golden template and its variations, written to `out`; one that is there is taken as it is."""
     if out.is_file():
@@ -102,7 +97,7 @@ def train_board(
         backbone=backbone,
         weights=weights,
         colour="grey",
-        settings=TrainSettings(input_px=INPUT_PX, seed=seed, grid_px=grid_px),
+        settings=TrainSettings(input_px=INPUT_PX, seed=seed),
         created_at=_CREATED_AT,
         out=out,
         progress=lambda what, done, total: None,

@@ -27,20 +27,12 @@ from pipeline.folder_inspection import inspect_files
 from pipeline.good_parts import load_good_parts, read_picture
 from pipeline.inspection import Inspector, RecipeRules
 from pipeline.preparation import Preparation
-from pipeline.train_settings import GridPx
 from pipeline.variations import with_variations
 
 N_BOARDS = 4
 """Every other one of those that `bench accuracy` judges."""
-OURS: tuple[tuple[str, GridPx], ...] = (("student", 8), ("student", 4), ("resnet18", 8), ("resnet18", 4))
-"""Our rows beside the peers': backbone, and sides of the tiles that are scored."""
 _Boxes = list[tuple[int, int, int, int]]
 _Figures = tuple[float, float, float]
-
-
-def ours_name(backbone: str, grid_px: GridPx) -> str:
-    """What one of our rows is called."""
-    return f"ours {backbone}" + ("" if grid_px == 8 else " fine")
 
 
 def judge_boards_beside(
@@ -52,14 +44,12 @@ def judge_boards_beside(
     for number, (golden, tested, boxes) in enumerate(template_pairs(2 * n_boards)[::2], 1):
         say(f"deeppcb: board {number} of {n_boards}")
         bundle: Bundle | None = None
-        for backbone, grid_px in OURS:
+        for backbone in ("resnet18", "student"):
             start = time.monotonic()
-            name = ours_name(backbone, grid_px)
             given = weights if backbone == "resnet18" else None
-            out = folder / f"{golden.stem}-{name.removeprefix('ours ').replace(' ', '-')}.bundle"
-            bundle = train_board(golden, out, backbone, given, grid_px=grid_px)
-            found.setdefault(name, []).append(_judge_ours(bundle, tested, boxes))
-            seconds[name] = seconds.get(name, 0) + time.monotonic() - start
+            bundle = train_board(golden, folder / f"{golden.stem}-{backbone}.bundle", backbone, given)
+            found.setdefault(f"ours {backbone}", []).append(_judge_ours(bundle, tested, boxes))
+            seconds[f"ours {backbone}"] = seconds.get(f"ours {backbone}", 0) + time.monotonic() - start
         if bundle is None:
             continue
         preparation = Preparation.of_bundle(bundle)
