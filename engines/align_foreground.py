@@ -20,7 +20,9 @@ _LEAST_SLOPE = 1.5
 _RIM_SHARE = 1 / 42
 """Of the picture's longest side: what may stick out of a part lies within it."""
 _LEAST_SHARE = 0.35
-"""Of the foreground that a part must keep to be believed."""
+"""Of a piece of the foreground that sharp outlines must keep to be believed."""
+_DIRECTIONS = 3
+"""Of four along rows and columns, in which an outline with a gap still encloses a pixel."""
 
 
 def border_median(grey: NDArray[np.float32]) -> float:
@@ -67,21 +69,39 @@ def find_part(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArr
     """(H, W) bool: what sharp edges of `grey` (H, W) enclose, and a rim; the part without the shadow that it throws.
 
     An edge is sharp when blurring takes most of its slope, whatever its contrast: a part's outline is, the edge of a
-    shadow on the table is not. Only edges that lie mostly in `foreground` (H, W) count (see `find_foreground`). Where
-    what is found is a small piece of it, `foreground` stays.
+    shadow on the table is not. Only edges that lie mostly in `foreground` (H, W) count (see `find_foreground`).
+    Outlines with gaps, where light fails or the part leaves the picture, enclose as well. A piece of `foreground` of
+    which little would be left, for it has no sharp outline, stays as it is.
     """
-    slope, rim = _slope(grey, 1.0), max(1, round(max(grey.shape) * _RIM_SHARE))
+    rim = max(1, round(max(grey.shape) * _RIM_SHARE))
+    edges = _sharp_edges(grey, foreground)
+    closed = cv2.morphologyEx(np.pad(edges, rim), cv2.MORPH_CLOSE, _disc(rim))[rim:-rim, rim:-rim]
+    outline = np.array(closed, np.uint8)
+    enclosed = _enclosed(outline) & foreground
+    part = cv2.dilate(_filled(outline), _disc(rim)).astype(np.bool_)
+    n_pieces, pieces = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
+    lost = np.bincount(pieces[part], minlength=n_pieces) <= _LEAST_SHARE * np.bincount(pieces.ravel())
+    return np.asarray(part | enclosed | (foreground & lost[pieces]), np.bool_)
+
+
+def _sharp_edges(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(H, W) of 0 and 1: edges of `grey` that a blur takes most of the slope from, of those mostly in `foreground`."""
+    slope = _slope(grey, 1.0)
     least = max(6 * float(np.median(_border(slope))), _LEAST_SLOPE)
     sharp = ((slope > least) & (slope > _SHARP * _slope(grey, _COARSE_PX))).astype(np.uint8)
     n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(sharp, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    if n_labels < 2:
-        return foreground
     within = np.bincount(labels[foreground], minlength=n_labels)[1:] > 0.5 * areas
-    kept = np.isin(labels, 1 + np.flatnonzero(within & (areas >= 0.01 * areas.max()))).astype(np.uint8)
-    closed = cv2.morphologyEx(np.pad(kept, rim), cv2.MORPH_CLOSE, _disc(rim))[rim:-rim, rim:-rim]
-    part = cv2.dilate(_filled(np.array(closed, np.uint8)), _disc(rim)).astype(np.bool_)
-    return part if part.sum() > _LEAST_SHARE * foreground.sum() else foreground
+    return np.isin(labels, 1 + np.flatnonzero(within & (areas >= 0.01 * areas.max(initial=0)))).astype(np.uint8)
+
+
+def _enclosed(outline: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) bool: from where `outline` (H, W) of 0 and 1 is seen in three of the directions along rows and columns."""
+    seen = np.zeros(outline.shape, np.uint8)
+    for axis in (0, 1):
+        seen += np.maximum.accumulate(outline, axis)
+        seen += np.flip(np.maximum.accumulate(np.flip(outline, axis), axis), axis)
+    return np.asarray(seen >= _DIRECTIONS, np.bool_)
 
 
 def _slope(grey: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:

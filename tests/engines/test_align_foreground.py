@@ -60,3 +60,36 @@ def test_a_part_without_any_sharp_outline_stays_the_foreground() -> None:
     foreground = find_foreground(blob)
     assert not foreground.all()
     assert np.array_equal(find_part(blob, foreground), foreground)
+
+
+@pytest.mark.parametrize("width_px", [6, 18])
+def test_a_part_whose_leg_leaves_the_picture_counts_as_a_whole(width_px: int) -> None:
+    grey, plate = scene(60.0)
+    leg = (slice(180, SIDE_PX), slice(115, 115 + width_px))
+    grey[leg], plate[leg] = 210, True
+    foreground = find_foreground(grey)
+    assert not foreground.all()
+    part = find_part(grey, foreground)
+    assert part[plate].all() and not part[~grown(plate, 12)].any()
+
+
+def test_a_part_whose_outline_fails_on_a_stretch_counts_as_a_whole() -> None:
+    plate = np.zeros((SIDE_PX, SIDE_PX), np.bool_)
+    plate[60:200, 80:170] = True
+    grey = np.where(plate, np.float32(210), np.float32(150))
+    glare = np.zeros(grey.shape, np.float32)
+    glare[110:150, 145:205] = 1
+    share = cv2.GaussianBlur(glare, (0, 0), 4.0)
+    grey = np.asarray(grey * (1 - share) + cv2.GaussianBlur(grey, (0, 0), 6.0) * share, np.float32)
+    assert find_part(grey, find_foreground(grey))[plate].all()
+
+
+def test_a_piece_that_lies_out_of_focus_beside_a_sharp_one_counts_as_it_is() -> None:
+    grey, far = np.full((SIDE_PX, SIDE_PX), 150, np.float32), np.zeros((SIDE_PX, SIDE_PX), np.bool_)
+    far[160:210, 60:200] = True
+    grey = np.asarray(cv2.GaussianBlur(np.where(far, np.float32(210), grey), (0, 0), 4.0), np.float32)
+    grey[40:120, 40:220] = 210
+    foreground = find_foreground(grey)
+    part = find_part(grey, foreground)
+    assert part[far].all() and part[40:120, 40:220].all()
+    assert (part & ~foreground).sum() == 0 < (foreground & ~part).sum()
