@@ -16,7 +16,7 @@ from engines.feature_model import FeatureModel
 from engines.features import CompactFeatures, add_place_features
 from engines.mapping_model import MappingModel
 from engines.onnx_graph import GraphBuilder
-from engines.scoring_model import Float, add_chosen, build_scores
+from engines.scoring_model import Float, build_scores
 
 _FLOOR = np.float32(1e-3)
 """Keeps the root's slope finite, so that what backends round differently stays small."""
@@ -50,8 +50,7 @@ class CombinedModel:
     def export(self, backbone: Backbone, size_px: tuple[int, int]) -> bytes:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph, both = GraphBuilder(), self.distance
-        z = add_place_features(graph, backbone, "picture", size_px, self.projection)
-        z = add_chosen(graph, z, both.places, both.grid[0] * both.grid[1])
+        z = add_place_features(graph, backbone, "picture", size_px, self.projection, both.places)
         mapped = graph.add("Relu", [self.mapping.add_scores(graph, z)])
         mapped = graph.add("Sqrt", [graph.add("Add", [mapped, graph.constant(np.array(_FLOOR, np.float32))])])
         flat = graph.add("Mul", [self.distance.add_scores(graph, z), mapped])

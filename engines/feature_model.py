@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engines.backbone import Backbone
 from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
-from engines.scoring_model import add_chosen, build_scores
+from engines.scoring_model import build_scores
 
 Float = NDArray[np.float32]
 LEVEL_SHARE = 0.25
@@ -94,8 +94,7 @@ class FeatureModel:
     def export(self, backbone: Backbone, size_px: tuple[int, int]) -> bytes:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph = GraphBuilder()
-        z = add_place_features(graph, backbone, "picture", size_px, self.projection)
-        z = add_chosen(graph, z, self.places, self.grid[0] * self.grid[1])
+        z = add_place_features(graph, backbone, "picture", size_px, self.projection, self.places)
         return build_scores(graph, self.add_scores(graph, z), self.places, self.grid, size_px)
 
     def add_scores(self, graph: GraphBuilder, z: str) -> str:

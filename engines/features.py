@@ -37,8 +37,7 @@ def add_mixed_features(graph: GraphBuilder, backbone: Backbone, picture: str, si
     levels = add_tiled_backbone(graph, backbone, picture, size_px)
     parts = []
     for level in backbone.spec.levels:
-        value = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
-        stride_px = level.stride_px
+        value, stride_px = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
         while stride_px > backbone.grid_stride_px:
             value, stride_px = _finer(graph, value, stride_px, size_px, channels_last=False), stride_px // 2
         parts.append(value)
@@ -51,37 +50,36 @@ def add_place_features(
     picture: str,
     size_px: tuple[int, int],
     projection: NDArray[np.float32],
+    places: NDArray[np.int64] | None = None,
 ) -> str:
-    """Append backbone, mixing and `projection` (d, C) to `graph`; returns the tensor (N, rows * columns, d).
+    """Append backbone, mixing and `projection` (d, C) to `graph`; returns the tensor (N, P, d).
 
-    A level is projected on the smaller of itself and the grid, and what is coarser is summed before it is made finer:
-    all is linear, so only the cost depends on the order. Channels lie last, as convolutions on 8 bits leave them and as
-    the feature model reads them.
+    Args: places: (P,) ascending flat indices into the grid, of those that count; None: all of them.
+    Every level is brought to the grid, and what counts of all levels is projected by one product. Channels lie last, as
+    convolutions on 8 bits leave them and as the feature model reads them.
     """
     levels = add_tiled_backbone(graph, backbone, picture, size_px)
-    projected: dict[int, str] = {}
-    start = 0
-    for level in backbone.spec.levels:
-        value = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
-        kernel = np.ascontiguousarray(projection[:, start : start + level.channels].T, np.float32)
-        value = graph.add("MatMul", [graph.add("Transpose", [value], perm=[0, 2, 3, 1]), graph.constant(kernel)])
-        stride_px = max(level.stride_px, backbone.grid_stride_px)
-        projected[stride_px] = graph.add("Add", [projected[stride_px], value]) if stride_px in projected else value
-        start += level.channels
-    stride_px = max(projected)
-    total = projected[stride_px]
-    while stride_px > backbone.grid_stride_px:
-        total, stride_px = _finer(graph, total, stride_px, size_px, channels_last=True), stride_px // 2
-        total = graph.add("Add", [projected[stride_px], total]) if stride_px in projected else total
     rows, columns = grid_size(size_px, backbone.grid_stride_px)
-    return graph.add("Reshape", [total, graph.constant(np.array([0, rows * columns, len(projection)], np.int64))])
+    parts = []
+    for level in backbone.spec.levels:
+        value, stride_px = _coarsened(graph, levels[level.name], level.stride_px, backbone.grid_stride_px)
+        value = graph.add("Transpose", [value], perm=[0, 2, 3, 1])
+        while stride_px > backbone.grid_stride_px:
+            value, stride_px = _finer(graph, value, stride_px, size_px, channels_last=True), stride_px // 2
+        shape = graph.constant(np.array([0, rows * columns, level.channels], np.int64))
+        value = graph.add("Reshape", [value, shape])
+        if places is not None and len(places) < rows * columns:
+            value = graph.add("Gather", [value, graph.constant(places)], axis=1)
+        parts.append(value)
+    mixed = graph.add("Concat", parts, axis=2) if len(parts) > 1 else parts[0]
+    return graph.add("MatMul", [mixed, graph.constant(np.ascontiguousarray(projection.T, np.float32))])
 
 
-def _coarsened(graph: GraphBuilder, tensor: str, stride_px: int, grid_stride_px: int) -> str:
-    """A level (N, C, h, w) brought to the grid where it is finer."""
+def _coarsened(graph: GraphBuilder, tensor: str, stride_px: int, grid_stride_px: int) -> tuple[str, int]:
+    """A level (N, C, h, w), and its stride, brought to the grid where it is finer: where `on_grid` has not done so."""
     while stride_px < grid_stride_px:
         tensor, stride_px = add_halving(graph, tensor), 2 * stride_px
-    return tensor
+    return tensor, stride_px
 
 
 def _finer(graph: GraphBuilder, tensor: str, stride_px: int, size_px: tuple[int, int], *, channels_last: bool) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engines.backbone import Backbone
 from engines.features import CompactFeatures, add_place_features
 from engines.onnx_graph import GraphBuilder
-from engines.scoring_model import Float, add_chosen, build_scores
+from engines.scoring_model import Float, build_scores
 
 _LEAST_LENGTH = 1e-6
 
@@ -74,8 +74,7 @@ class MappingModel:
         """ONNX: `picture` (N, 3, H, W) uint8 RGB -> `scores` (N, 1, h, w) float32, for pictures of `size_px` (W, H)."""
         graph = GraphBuilder()
         first = np.asarray(self.layers[0].weight @ self.projection, np.float32)
-        value = add_place_features(graph, backbone, "picture", size_px, first)
-        value = add_chosen(graph, value, self.places, self.grid[0] * self.grid[1])
+        value = add_place_features(graph, backbone, "picture", size_px, first, self.places)
         flat = self._add_distances(graph, self._add_rest(graph, value))
         return build_scores(graph, flat, self.places, self.grid, size_px)
 

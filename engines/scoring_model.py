@@ -40,13 +40,6 @@ class ScoringModel(Protocol):
         ...
 
 
-def add_chosen(graph: GraphBuilder, value: str, places: NDArray[np.int64], n_cells: int) -> str:
-    """Append to `graph` what keeps `places` of `value` (N, n_cells, d)."""
-    if len(places) == n_cells:
-        return value
-    return graph.add("Gather", [value, graph.constant(places)], axis=1)
-
-
 def build_scores(
     graph: GraphBuilder, flat: str, places: NDArray[np.int64], grid: tuple[int, int], size_px: tuple[int, int]
 ) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engines.backbone import on_grid, quantised
+from engines.backbone import Backbone, on_grid, quantised
 from engines.backbone_student import load_student
-from engines.features import FeatureExtractor, grid_origin_px, grid_size
+from engines.features import FeatureExtractor, add_place_features, grid_origin_px, grid_size
+from engines.onnx_graph import GraphBuilder
+from engines.onnx_session import cpu_options, cpu_session
 
 SIDE_PX = 128
 STRIDES = pytest.mark.parametrize("stride_px", [8, 4])
@@ -64,6 +67,48 @@ def test_rounding_a_backbone_keeps_its_grid() -> None:
     shown = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
     rounded = quantised(on_grid(load_student(), 4), [shown[0]])
     assert FeatureExtractor(rounded, (64, 64)).features(shown).shape[2:] == (16, 16)
+
+
+def test_what_is_finer_than_the_grid_is_halved_by_the_backbone_itself_on_its_own_bits() -> None:
+    shown = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
+    plain, halved = load_student(), on_grid(load_student(), 8)
+    assert [level.stride_px for level in halved.spec.levels] == [8, 8, 16]
+    pooled = FeatureExtractor(plain, (64, 64)).features(shown)  # levels that nobody halved are pooled
+    np.testing.assert_allclose(FeatureExtractor(halved, (64, 64)).features(shown), pooled, atol=1e-3)
+    rounded = quantised(halved, [shown[0]])
+    assert rounded.ranges is not None and "stage4.halved" in rounded.ranges
+    once_more = FeatureExtractor(rounded, (64, 64)).features(shown)
+    only_pooled = FeatureExtractor(quantised(plain, [shown[0]]), (64, 64)).features(shown)
+    finest = slice(0, halved.spec.levels[0].channels)
+    clipped_at = once_more[:, finest].max(axis=(0, 2, 3), keepdims=True)
+    off = np.abs(once_more - only_pooled)[:, finest][only_pooled[:, finest] < clipped_at]
+    assert 0 < off.max() < 0.6 * clipped_at.max() / 127
+
+
+def test_only_the_places_asked_for_are_projected() -> None:
+    backbone, size_px = on_grid(load_student(), 8), (72, 56)
+    shown = np.random.default_rng(0).integers(0, 256, (1, 3, size_px[1], size_px[0]), np.uint8)
+    projection = np.random.default_rng(1).normal(0, 1, (5, backbone.spec.channels)).astype(np.float32)
+    places = np.array([0, 7, 8, 30, 62], np.int64)
+    all_of_them = _places(backbone, size_px, projection, None, shown)
+    np.testing.assert_allclose(
+        _places(backbone, size_px, projection, places, shown), all_of_them[:, places], rtol=1e-4, atol=1e-4
+    )
+
+
+def _places(
+    backbone: Backbone,
+    size_px: tuple[int, int],
+    projection: NDArray[np.float32],
+    places: NDArray[np.int64] | None,
+    shown: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """(1, P, d) what `add_place_features` gives for `shown`."""
+    graph = GraphBuilder()
+    found = add_place_features(graph, backbone, "picture", size_px, projection, places)
+    shape: list[int | str] = ["n", 3, size_px[1], size_px[0]]
+    model = graph.build({"picture": (onnx.TensorProto.UINT8, shape)}, {"found": (found, ["n", "p", "d"])})
+    return np.asarray(cpu_session(model, cpu_options(1)).run(None, {"picture": shown})[0], np.float32)
 
 
 def test_grids_that_are_not_made_are_refused() -> None:
