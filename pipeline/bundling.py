@@ -133,7 +133,7 @@ def build_bundle(
 
     Raises: SetupError when a backend of this machine disagrees with the reference: the bundle must not be used.
     """
-    manifest = manifest_of(product, good, trained, settings, backbone, created_at)
+    manifest = manifest_of(product, good, trained, settings, backbone, created_at, bad_scores)
     members = {MODEL: trained.onnx, TEMPLATE: _png(trained.template)}
     if trained.foreground is not None:
         members[FOREGROUND] = _png(np.asarray(trained.foreground * 255, np.uint8))
@@ -141,7 +141,7 @@ def build_bundle(
         members[BASELINE] = _baseline(trained).to_bytes()
     if trained.matcher is not None:
         members[MATCHER] = trained.matcher.onnx
-    members[REPORT] = draw_report(product, trained, bad_scores)
+    members[REPORT] = draw_report(product, trained, bad_scores, settings.seed)
     frames = [np.ascontiguousarray(each.tensor) for each in trained.aligned[:_PARITY_FRAMES]]
     return gated(manifest, members, frames)
 

@@ -136,33 +136,42 @@ def calibrate_thresholds(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What another target would do: its review threshold, and how many known defective parts that stops."""
+    """What another target would do: its review threshold, and how many of some defective parts that stops."""
 
     false_calls_per_1000: float
     review: float
     n_stopped: int
 
 
-def trade_off(scores: Scores, defective: Scores, seed: int = 0, *, known: bool = True) -> list[Choice]:
-    """The usual targets side by side, on `scores` (n,) of good parts and those (m,) of `defective` ones.
+def trade_off(scores: Scores, defective: Scores, seed: int = 0, bad: Scores | None = None) -> list[Choice]:
+    """The usual targets side by side, on `scores` (n,) of good parts: what each stops of `defective` (m,).
 
-    Args: known: the thresholds know the defective parts (see `calibrate_thresholds`); else they are only counted.
+    Args: bad: defective parts that the thresholds know (see `calibrate_thresholds`); others are only counted.
     """
     choices = []
     for target in TRADE_OFF_PER_1000:
-        review = calibrate_thresholds(scores, target, seed, defective if known else None).thresholds.review
+        review = calibrate_thresholds(scores, target, seed, bad).thresholds.review
         choices.append(Choice(target, review, int((defective >= review).sum())))
     return choices
 
 
-def review_without_highest(scores: Scores, target_per_1000: float, seed: int = 0) -> float | None:
+def with_refused(scores: Scores, n_given: int) -> Scores:
+    """`scores` (m,) of those of `n_given` parts that could be inspected, and infinity for the others: none passes."""
+    return np.append(scores, np.full(n_given - scores.size, np.inf))
+
+
+def review_without_highest(
+    scores: Scores, target_per_1000: float, seed: int = 0, bad: Scores | None = None
+) -> float | None:
     """The review threshold that `scores` (n,) but the three highest ask for; None when too few would be left.
 
-    Where it lies far below the one in force, a person's look at three parts is worth more than many parts more.
+    Where it lies far below the one in force, a person's look at three parts is worth more than many parts more. It
+    lies below that of few parts whatever they show: the highest of them always hold it up.
+    Args: bad: as of `calibrate_thresholds`.
     """
     if scores.size - N_HIGHEST < LEAST_SCORES:
         return None
-    return calibrate_thresholds(np.sort(scores)[:-N_HIGHEST], target_per_1000, seed).thresholds.review
+    return calibrate_thresholds(np.sort(scores)[:-N_HIGHEST], target_per_1000, seed, bad).thresholds.review
 
 
 def trade_off_text(choices: Sequence[Choice], of: str) -> str:

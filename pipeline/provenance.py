@@ -23,8 +23,12 @@ def manifest_of(
     settings: TrainSettings,
     backbone: str,
     created_at: datetime,
+    bad_scores: NDArray[np.float64] | None = None,
 ) -> Manifest:
-    """The manifest of a bundle of `trained`, without members and parity."""
+    """The manifest of a bundle of `trained`, without members and parity.
+
+    Args: bad_scores: of the defective parts that its thresholds know.
+    """
     fit = trained.calibration
     height, width = trained.template.shape[:2]
     return Manifest(
@@ -54,6 +58,7 @@ def manifest_of(
                 "localiser": settings.localiser,
                 "device": settings.device,
                 "grid_px": settings.grid_px,
+                "scored": settings.scored,
                 "dimensions": settings.fit.dimensions,
                 "variance_floor": trained.fit.floor,
                 "centres": settings.fit.centres,
@@ -61,7 +66,7 @@ def manifest_of(
                 "synthetic_defects": len(trained.spoilt),
                 "synthetic_defects_caught": trained.n_synthetic_caught,
                 "review_without_highest": review_without_highest(
-                    trained.usual_scores, fit.target_per_1000, settings.seed
+                    trained.usual_scores, fit.target_per_1000, settings.seed, bad_scores
                 ),
                 "refused": [f"{name}: {why}" for name, why in trained.refused],
                 "suspects": list(trained.suspects),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from engines.bundle import Bundle
 from engines.manifest import Calibration
 from pipeline.bundling import gated
-from pipeline.calibration import Choice, calibrate_thresholds, outliers, trade_off
+from pipeline.calibration import Choice, calibrate_thresholds, outliers, trade_off, with_refused
 from pipeline.folder_inspection import Progress, inspect_files
 from pipeline.good_parts import check_apart, pictures_sha256
 from pipeline.inspection import Inspector, RecipeRules
@@ -90,6 +90,6 @@ def recalibrate(
         review_before=before.thresholds.review,
         fail_before=before.thresholds.fail,
         n_bad=len(bad),
-        trade_off=trade_off(scores[~suspect], bad_scores, seed) if bad_scores.size else [],
+        trade_off=trade_off(scores[~suspect], with_refused(bad_scores, len(bad)), seed, bad_scores) if bad else [],
         n_bad_caught=len(bad) - int((bad_scores < fit.thresholds.review).sum()),
     )

@@ -22,8 +22,14 @@ _RING_PX = 14
 _RING = (40, 40, 230)
 
 
-def draw_report(product: str, trained: TrainedModel, bad_scores: NDArray[np.float64] | None = None) -> bytes:
-    """PNG bytes. `bad_scores` (m,): scores of known defective parts, drawn beside those of the good ones."""
+def draw_report(
+    product: str, trained: TrainedModel, bad_scores: NDArray[np.float64] | None = None, seed: int = 0
+) -> bytes:
+    """PNG bytes.
+
+    Args: bad_scores: (m,) scores of known defective parts, drawn beside those of the good ones. seed: of the
+        calibration.
+    """
     review = trained.calibration.thresholds.review
     rows = [
         _row("What was learnt", [*_learnt_tiles(trained), _words(product, trained)]),
@@ -36,7 +42,7 @@ def draw_report(product: str, trained: TrainedModel, bad_scores: NDArray[np.floa
             "Generated defects on good parts, from the least seen to the most",
             [_spoilt_tile(trained, index, review) for index in _spread(trained.spoilt_scores)],
         ),
-        _plots(trained, bad_scores),
+        _plots(trained, bad_scores, seed),
     ]
     done, png = cv2.imencode(".png", np.vstack(rows))
     if not done:
@@ -125,15 +131,15 @@ def _row(heading: str, tiles: list[Picture]) -> Picture:
     return row
 
 
-def _plots(trained: TrainedModel, bad_scores: NDArray[np.float64] | None) -> Picture:
+def _plots(trained: TrainedModel, bad_scores: NDArray[np.float64] | None, seed: int) -> Picture:
     """The scores with both thresholds, and what other targets would stop."""
     area = np.full((_PLOT_PX, _COLUMNS * _TILE_PX, 3), PAPER, np.uint8)
     middle = int(_HISTOGRAM_SHARE * area.shape[1])
     histogram(area[:, :middle], trained.scores, bad_scores, trained.calibration.thresholds)
-    curves = {"generated defects": trade_off(trained.usual_scores, trained.spoilt_scores, known=False)}
+    curves = {"generated defects": trade_off(trained.usual_scores, trained.spoilt_scores, seed, bad_scores)}
     totals = {"generated defects": len(trained.spoilt)}
     if bad_scores is not None and bad_scores.size:
-        curves["defective parts"] = trade_off(trained.usual_scores, bad_scores)
+        curves["defective parts"] = trade_off(trained.usual_scores, bad_scores, seed, bad_scores)
         totals["defective parts"] = bad_scores.size
     trade_off_curves(area[:, middle:], curves, totals, trained.calibration.target_per_1000)
     return area

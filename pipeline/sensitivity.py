@@ -45,7 +45,7 @@ class HighPart:
 
 
 def spoil_parts(rig: Rig, model: ScoringModel, aligned: Sequence[Prepared], progress: Progress) -> list[SpoiltPart]:
-    """Up to forty good parts, spoilt in one place each, as `model` scores them."""
+    """Up to forty of the `aligned` good parts, spoilt in one place each, as `model` scores them."""
     rng = np.random.default_rng(rig.settings.seed)
     extractor = FeatureExtractor(
         rig.backbone, rig.size_px, projection=model.projection, n_threads=rig.settings.n_threads

@@ -119,6 +119,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
     model = model.scaled(scale, LEAST_LEVEL_SHARE * float(np.median(levels)))
     level = cell_threshold(grids[~suspect], cells[~suspect])
     calibration = calibrate_thresholds(scores[~suspect], settings.false_calls_per_1000, settings.seed)
+    usual = [each for each, odd in zip(aligned, suspect, strict=True) if not odd]
     return TrainedModel(
         template=template,
         align=align,
@@ -130,7 +131,7 @@ def train_model(good: PictureSet, backbone: Backbone, settings: TrainSettings, p
         onnx=model.export(backbone, preparation.input_size_px),
         fit=rig.settings.fit,
         calibration=calibration,
-        spoilt=tuple(spoil_parts(rig, model, aligned, progress)),
+        spoilt=tuple(spoil_parts(rig, model, usual, progress)),
         highest=tuple(highest_parts(rig, names, aligned, grids, scores)),
         cell_threshold=level,
         hits=cells & (grids > np.float32(level)),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.calibration import N_HIGHEST, Choice, review_without_highest, trade_off, trade_off_text
+from pipeline.calibration import N_HIGHEST, Choice, review_without_highest, trade_off, trade_off_text, with_refused
 from pipeline.fusion_bundling import FusionSummary
 from pipeline.training import TrainedModel
 
@@ -27,6 +27,8 @@ class TrainingSummary(BaseModel):
     size_bytes: int
     n_good: int
     n_refused: int
+    scored_share: float = 1.0
+    """Of the template, by area."""
     suspects: list[str]
     review: float
     fail: float
@@ -56,6 +58,11 @@ class TrainingSummary(BaseModel):
             f"{self.expected_per_1000:.1f} are expected to be stopped, at most {self.bound_per_1000:.1f} "
             f"(target {self.false_calls_per_1000:g}, confidence 95 %)",
         ]
+        if self.scored_share < 1:
+            lines.append(
+                f"{self.scored_share:.0%} of the picture is scored; is all of the part in it? See the scored region in "
+                f"{self._report}; --scored all scores the table as well"
+            )
         lines.append(f"{self.n_synthetic_caught} of {self.n_synthetic} generated defects on good parts are stopped")
         lines.append(trade_off_text(self.synthetic_trade_off, f"the {self.n_synthetic} generated"))
         lines += self._highest_text()
@@ -73,6 +80,10 @@ class TrainingSummary(BaseModel):
             lines.append(trade_off_text(self.trade_off, f"these {self.n_bad}"))
         return "\n".join(lines)
 
+    @property
+    def _report(self) -> str:
+        return Path(self.bundle).with_suffix(".report.png").name
+
     def _highest_text(self) -> list[str]:
         """Which good parts hold the thresholds up; nothing where none does."""
         lower = self.review_without_highest
@@ -82,7 +93,8 @@ class TrainingSummary(BaseModel):
         return [
             f"highest of the good parts: {named}; without these review would be from {lower:.3f}, and "
             f"{self.n_synthetic_caught_without_highest} of the generated defects stopped: look at them in "
-            f"{Path(self.bundle).with_suffix('.report.png').name}; take out those that are defective and train again"
+            f"{self._report}; take out those that are defective, no others, and train "
+            "again"
         ]
 
 
@@ -100,7 +112,7 @@ def summarise(
     Args: bad_scores: of the defective parts that could be inspected, of `n_bad` given.
     """
     fit, usual, spoilt = trained.calibration, trained.usual_scores, trained.spoilt_scores
-    lower = review_without_highest(usual, fit.target_per_1000, seed)
+    lower = review_without_highest(usual, fit.target_per_1000, seed, bad_scores)
     return TrainingSummary(
         bundle=str(out),
         sha256=sha256,
@@ -108,6 +120,7 @@ def summarise(
         size_bytes=out.stat().st_size,
         n_good=len(trained.used),
         n_refused=len(trained.refused),
+        scored_share=1.0 if trained.foreground is None else float(trained.foreground.mean()),
         suspects=list(trained.suspects),
         review=fit.thresholds.review,
         fail=fit.thresholds.fail,
@@ -116,10 +129,10 @@ def summarise(
         bound_per_1000=fit.bound_per_1000,
         n_bad=n_bad,
         n_bad_caught=n_bad - int((bad_scores < fit.thresholds.review).sum()),
-        trade_off=trade_off(usual, bad_scores, seed) if bad_scores.size else [],
+        trade_off=trade_off(usual, with_refused(bad_scores, n_bad), seed, bad_scores) if n_bad else [],
         n_synthetic=len(spoilt),
         n_synthetic_caught=trained.n_synthetic_caught,
-        synthetic_trade_off=trade_off(usual, spoilt, seed, known=False),
+        synthetic_trade_off=trade_off(usual, spoilt, seed, bad_scores),
         highest=_highest(trained),
         review_without_highest=lower,
         n_synthetic_caught_without_highest=None if lower is None else int((spoilt >= lower).sum()),

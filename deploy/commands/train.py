@@ -177,7 +177,8 @@ def train(
         ScoredName,
         typer.Option(
             help="part: what sharp outlines enclose, and a rim; look at the report's scored region. all: the whole "
-            "picture, shadows and the table around the part too."
+            "picture, shadows and the table around the part too, as always with --motion none and where the part fills "
+            "the picture."
         ),
     ] = ScoredName.PART,
     um_per_px: Annotated[

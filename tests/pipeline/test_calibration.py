@@ -10,6 +10,7 @@ from pipeline.calibration import (
     review_without_highest,
     trade_off,
     trade_off_text,
+    with_refused,
 )
 from schemas.errors import InputError
 
@@ -96,7 +97,7 @@ def test_known_defective_parts_take_the_thresholds_down_but_not_below_what_is_ex
 def test_the_trade_off_shows_what_looser_targets_stop() -> None:
     rng = np.random.default_rng(4)
     good, bad = rng.gamma(9, 1 / 9, 100), rng.gamma(9, 1 / 9, 50) + 0.8
-    choices = trade_off(good, bad)
+    choices = trade_off(good, bad, bad=bad)
     reviews, stopped = [each.review for each in choices], [each.n_stopped for each in choices]
     assert reviews == sorted(reviews, reverse=True) and stopped == sorted(stopped)
     assert stopped[0] < stopped[-1]
@@ -106,12 +107,14 @@ def test_the_trade_off_shows_what_looser_targets_stop() -> None:
 def test_defects_that_are_only_counted_move_no_threshold() -> None:
     rng = np.random.default_rng(4)
     good, generated = rng.gamma(9, 1 / 9, 100), rng.gamma(9, 1 / 9, 40) + 0.6
-    plain = trade_off(good, generated, known=False)
+    plain = trade_off(good, generated)
     assert [each.review for each in plain] == [
         calibrate_thresholds(good, each.false_calls_per_1000).thresholds.review for each in plain
     ]
     assert all(each.n_stopped == (generated >= each.review).sum() for each in plain)
-    assert any(one.review < other.review for one, other in zip(trade_off(good, generated), plain, strict=True))
+    assert any(
+        one.review < other.review for one, other in zip(trade_off(good, generated, bad=generated), plain, strict=True)
+    )
 
 
 def test_a_few_marked_parts_among_the_good_hold_the_review_threshold_up() -> None:
@@ -120,3 +123,22 @@ def test_a_few_marked_parts_among_the_good_hold_the_review_threshold_up() -> Non
     assert lower == calibrate_thresholds(np.sort(usual), 5.0).thresholds.review
     assert lower < 0.7 * calibrate_thresholds(np.append(usual, [2.2, 1.9, 1.8]), 5.0).thresholds.review
     assert review_without_highest(usual[:12], 5.0) is None
+
+
+def test_defects_are_counted_by_the_thresholds_that_known_defective_parts_sharpen() -> None:
+    rng = np.random.default_rng(4)
+    good, bad, generated = rng.gamma(9, 1 / 9, 100), rng.gamma(9, 1 / 9, 40) + 0.6, rng.gamma(9, 1 / 9, 40) + 0.5
+    at_five = trade_off(good, generated, bad=bad)[2]
+    assert at_five.review == calibrate_thresholds(good, 5.0, bad=bad).thresholds.review
+    assert at_five.review < calibrate_thresholds(good, 5.0).thresholds.review
+    assert at_five.n_stopped == (generated >= at_five.review).sum()
+    usual = np.sort(good)[:-3]
+    assert review_without_highest(good, 5.0, bad=bad) == calibrate_thresholds(usual, 5.0, bad=bad).thresholds.review
+
+
+def test_defective_parts_that_cannot_be_inspected_do_not_pass_whatever_the_target() -> None:
+    good, bad = np.random.default_rng(6).gamma(40, 1 / 40, 60), np.array([0.5, 9.0])
+    counted = trade_off(good, with_refused(bad, 5), bad=bad)
+    assert [each.n_stopped for each in counted] == [4] * len(counted)
+    assert [each.review for each in counted] == [each.review for each in trade_off(good, bad, bad=bad)]
+    assert [each.n_stopped for each in trade_off(good, with_refused(np.array([]), 2))] == [2] * len(counted)

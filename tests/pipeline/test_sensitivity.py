@@ -13,7 +13,7 @@ from engines.backbone_student import load_student
 from pipeline.good_parts import load_good_parts
 from pipeline.plate import SimulatedLine, encode_png
 from pipeline.report import draw_report
-from pipeline.training import TrainedModel, TrainSettings, train_model
+from pipeline.training import TrainedModel, TrainSettings, sharpened, train_model
 from pipeline.training_summary import summarise
 from schemas.verdict import Thresholds
 
@@ -46,12 +46,12 @@ def test_the_marked_part_is_shown_first_and_the_ring_lies_on_its_mark(trained: T
 
 
 def test_generated_defects_are_counted_by_the_threshold_in_force(trained: TrainedModel) -> None:
-    assert len(trained.spoilt) == N_GOOD
+    assert trained.suspects and len(trained.spoilt) == N_GOOD - len(trained.suspects)
     assert all(each.mask.any() for each in trained.spoilt)
     middle = float(np.median(trained.spoilt_scores))
     limits = Thresholds(review=middle, fail=2 * middle)
     other = replace(trained, calibration=replace(trained.calibration, thresholds=limits))
-    assert other.n_synthetic_caught == (trained.spoilt_scores >= middle).sum() >= N_GOOD / 2
+    assert other.n_synthetic_caught == (trained.spoilt_scores >= middle).sum() >= len(trained.spoilt) / 2
 
 
 def test_the_summary_names_who_holds_the_thresholds_up_and_what_looking_at_them_is_worth(
@@ -68,7 +68,25 @@ def test_the_summary_names_who_holds_the_thresholds_up_and_what_looking_at_them_
     assert f"{usual[0]} (" in held_up.text() and "plate.report.png" in held_up.text()
     fair = summary.model_copy(update={"review_without_highest": 0.95 * summary.review})
     assert "without these" not in fair.text()
-    assert f"of the {N_GOOD} generated stopped: 1 -> " in fair.text()
+    assert f"of the {len(trained.spoilt)} generated stopped: 1 -> " in fair.text()
+    assert trained.foreground is not None
+    assert f"{trained.foreground.mean():.0%} of the picture is scored" in fair.text()
+    assert "is scored" not in fair.model_copy(update={"scored_share": 1.0}).text()
+
+
+def test_the_summary_counts_by_the_thresholds_that_defective_parts_sharpened(
+    trained: TrainedModel, tmp_path: Path
+) -> None:
+    out = tmp_path / "plate.bundle"
+    out.write_bytes(b"")
+    tail, careful = trained.calibration.tail, trained.calibration.thresholds.review
+    bad = np.array([0.5 * (tail.level(0.005) + careful), 9.0])
+    known = sharpened(trained, bad, TrainSettings())
+    summary = summarise("plate", known, bad, 3, out, "0" * 64, 0)
+    assert summary.review == bad[0] < careful
+    at_target = next(each for each in summary.synthetic_trade_off if each.false_calls_per_1000 == 5.0)
+    assert (at_target.review, at_target.n_stopped) == (summary.review, summary.n_synthetic_caught)
+    assert summary.n_bad_caught == summary.trade_off[2].n_stopped == 3
 
 
 def test_the_report_shows_every_row_with_and_without_known_defective_parts(trained: TrainedModel) -> None:
