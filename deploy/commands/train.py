@@ -162,8 +162,9 @@ def train(
     grid_px: Annotated[
         GridName,
         typer.Option(
-            help="Sides of the tiles that are scored one by one, in pixels as inspected. 4: small defects are outlined "
-            "more closely; scoring, training and the bundle take two to four times as much (docs/bundles.md)."
+            help="Sides of the tiles that are scored one by one, in pixels as inspected. 4 outlines defects on textures "
+            "more closely with resnet18, but scoring, training and the bundle take up to three times as much "
+            "(docs/bundles.md)."
         ),
     ] = GridName.USUAL,
     decode_reduction: Annotated[
