@@ -162,7 +162,7 @@ def train(
     grid_px: Annotated[
         GridName,
         typer.Option(
-            help="Sides of the tiles that are scored one by one, in pixels as inspected. 4 outlines defects on textures "
+            help="Sides, in pixels as inspected, of the tiles scored one by one. 4 outlines defects on textures "
             "more closely with resnet18, but scoring, training and the bundle take up to three times as much "
             "(docs/bundles.md)."
         ),
