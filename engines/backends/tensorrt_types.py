@@ -64,8 +64,8 @@ def _refusals(graph: Any, constants: dict[str, Any]) -> Iterator[str]:
     for node, ranked in _read(graph, constants, ("TopK",), 1):
         if ranked.max() > _MOST_RANKED:
             yield (
-                f"{node.name} ranks {ranked.max()} places, where it takes {_MOST_RANKED} at most; train with a smaller "
-                "--input-px, or --localiser alm"
+                f"{node.name} ranks {ranked.max()} places, where it takes {_MOST_RANKED} at most; train with --grid-px "
+                "8, a smaller --input-px, or --localiser alm"
             )
     pictures = {each.name for each in graph.input if each.type.tensor_type.elem_type == TensorProto.UINT8}
     for node in graph.node:
