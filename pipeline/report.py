@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 _TILE_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX, _PLOT_PX, _COLUMNS = 200, 12, 26, 24, 250, 6
 _HISTOGRAM_SHARE = 0.6
-_NAME_CHARACTERS = 18
+_CAPTION_CHARACTERS = 25
 _RING_PX = 14
 _RING = (40, 40, 230)
 
@@ -34,8 +34,8 @@ def draw_report(
     rows = [
         _row("What was learnt", [*_learnt_tiles(trained), _words(product, trained)]),
         _row(
-            "The good parts that score highest, each by a model that has not seen it. What is ringed holds the "
-            "thresholds up (a suspect is left out): take out defective parts, train again.",
+            "The good parts that score highest hold the thresholds up, where ringed; a suspect does not. Take out "
+            "those that are defective, no others, and train again.",
             [_high_tile(trained, index) for index in range(len(trained.highest))],
         ),
         _row(
@@ -78,8 +78,9 @@ def _words(product: str, trained: TrainedModel) -> Picture:
 
 def _high_tile(trained: TrainedModel, index: int) -> Picture:
     part = trained.highest[index]
-    name = part.name if len(part.name) <= _NAME_CHARACTERS else f"..{part.name[2 - _NAME_CHARACTERS :]}"
-    suspect = ", suspect" if part.name in trained.suspects else ""
+    suspect = " suspect" if part.name in trained.suspects else ""
+    room = _CAPTION_CHARACTERS - len(f"{part.score:.2f}{suspect}: ")
+    name = part.name if len(part.name) <= room else f"..{part.name[2 - room :]}"
     colour = cv2.cvtColor(part.grey, cv2.COLOR_GRAY2BGR)
     ring = max(_RING_PX, max(part.grey.shape) * _RING_PX // 200)
     cv2.circle(colour, part.place, ring, _RING, max(1, ring // 8), cv2.LINE_AA)
@@ -104,12 +105,15 @@ def _spread(scores: NDArray[np.float64]) -> list[int]:
 
 
 def _foreground(trained: TrainedModel) -> Picture:
-    """The template with everything that is not scored darkened."""
+    """The template with everything that is not scored darkened, and a line around what is: tables may be black."""
     template = trained.template
     if trained.foreground is None:
         return template
-    mask = trained.foreground if template.ndim == 2 else trained.foreground[:, :, None]
-    return np.asarray(np.where(mask, template, template // 4), np.uint8)
+    colour = template if template.ndim == 3 else np.repeat(template[:, :, None], 3, axis=2)
+    shown = np.ascontiguousarray(np.where(trained.foreground[:, :, None], colour, colour // 4), np.uint8)
+    outlines, _ = cv2.findContours(trained.foreground.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(shown, outlines, -1, REVIEW[::-1], max(1, max(template.shape) // _TILE_PX))
+    return shown
 
 
 def _tile(picture: Picture, caption: str) -> Picture:

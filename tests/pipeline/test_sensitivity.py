@@ -13,6 +13,7 @@ from engines.backbone_student import load_student
 from pipeline.good_parts import load_good_parts
 from pipeline.plate import SimulatedLine, encode_png
 from pipeline.report import draw_report
+from pipeline.report_plots import PAPER
 from pipeline.training import TrainedModel, TrainSettings, sharpened, train_model
 from pipeline.training_summary import summarise
 from schemas.verdict import Thresholds
@@ -99,3 +100,20 @@ def test_the_report_shows_every_row_with_and_without_known_defective_parts(train
     for row in range(4):
         assert plain[250 * row : 250 * (row + 1)].std() > 10
     assert np.array_equal(plain[:750], known[:750]) and not np.array_equal(plain[750:], known[750:])
+
+
+def test_no_words_of_the_report_run_out_of_it(trained: TrainedModel) -> None:
+    name = "line-3-station-12-lot-4711-unit-000123.png"
+    named = replace(trained, highest=tuple(replace(each, name=name) for each in trained.highest), suspects=(name,))
+    report = np.asarray(cv2.imdecode(np.frombuffer(draw_report("plate", named), np.uint8), cv2.IMREAD_COLOR))
+    assert (report[:, -4:] == PAPER).all()
+    captions = report[250 + 26 + 200 : 500]
+    for right_px in range(200, 1201, 200):
+        assert (captions[:, right_px - 2 : right_px] == PAPER).all()
+
+
+def test_the_scored_region_is_outlined_also_on_a_black_table(trained: TrainedModel) -> None:
+    black = replace(trained, template=np.zeros_like(trained.template))
+    report = np.asarray(cv2.imdecode(np.frombuffer(draw_report("plate", black), np.uint8), cv2.IMREAD_COLOR))
+    template, region = (report[30:218, 200 * tile + 6 : 200 * tile + 194] for tile in (0, 1))
+    assert not template.any() and (region[:, :, 2] > 150).sum() > 200
