@@ -3,17 +3,19 @@
 Run ``python -m engines.distil --teacher resnet18.npz --minutes 60 --out engines/student.npz [--pictures DIR ...]``
 (needs the extra `train`). Crops come from engines/distil_pictures.py: procedural ones, and the folders given: give
 only pictures whose licence lets weights made from them be shipped. All crops and their targets are made first and
-kept in memory (about 100 kB each); the student starts as a narrowed ResNet-18 (engines/distil_start.py), then makes
-as many rounds over the crops as the time allows.
+kept in memory (about 150 kB each, engines/distil_lessons.py); the student starts as a narrowed ResNet-18
+(engines/distil_start.py) or as the weights given, then makes as many rounds over the crops as the time allows.
 
-The target at each place is a code of each of the teacher's stages: the principal components of stage 1, pooled to
-stride 8, and of stage 2 for the level at stride 8, of stage 3 for the one at stride 16, the spectrum flattened by a
-fourth root, so that fine differences, which defects live on, weigh as much as bold ones.
+Crops come in pairs: a scene, and the same seen again with defects and a little moved. The student learns what the
+teacher says of each, and what it says differently of the two, each as a share of what there is to explain in that
+crop or pair: weak, dark pictures count as much as bold ones, and the faint trace of a defect as much as the scene.
 
-The weights that ship: ``--pictures deeppcb --pictures open --pictures open --seed 7 --crops 8736 --minutes 39``, one
-thread that had to share its core (about 13000 steps; 0.19 of the codes' power was left unexplained). `deeppcb` are
-DeepPCB's pictures (MIT), `open` the 28 .png and .jpg files in the wheels of scikit-image 0.26.0 (skimage/data) and
-scikit-learn 1.9.1 (sklearn/datasets/images). No other pictures: accuracy on all others is on pictures it never saw.
+The weights that ship went on (`--start`) from those before, made by this module's former recipe (crops of 128 px, one
+by one, errors in units of the mean crop's power; 39 minutes): ``--pictures deeppcb --pictures open --pictures open
+--seed 11 --crops 21600 --minutes 31``, in three stretches on one thread that had to share its core (957, 1000 and 7900
+steps; the last began at half the peak rate). `deeppcb` are DeepPCB's pictures (MIT), `open` the 28 .png and .jpg files
+in the wheels of scikit-image 0.26.0 (skimage/data) and scikit-learn 1.9.1 (sklearn/datasets/images). No other
+pictures: accuracy on all others is on pictures it never saw.
 """
 
 from __future__ import annotations
@@ -27,20 +29,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backbone_resnet import load_resnet18
-from engines.backbone_student import COARSE_CHANNELS, FINE_CHANNELS, STAGE_CHANNELS, student_spec
+from engines.backbone_student import student_spec
 from engines.backbone_torch import all_outputs, forward
-from engines.distil_pictures import CROP_PX, crops
+from engines.distil_lessons import Lessons, Teacher, prepare_lessons, stages, varied
 from engines.distil_start import narrowed, say, solve
 
 if TYPE_CHECKING:
     import torch
 
-BATCH = 16
+BATCH_PAIRS = 6
 _PEAK_RATE = 1e-3
 _N_START = 1600
-"""Crops that the start is solved on."""
+"""Crops that the start, or the heads of the weights given, are solved on."""
+_CHUNK = 16
 _SAVE_EVERY_STEPS = 500
+_MEAN_STEPS = 1000
+_EVEN_SHARE = 0.2
+"""Weight of an error that is the same all over a crop: a model of good parts never sees it."""
+_ALIKE_FLOOR = 0.02
+"""Least power that the difference of a pair is taken to have, in units of the crop's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,147 +67,91 @@ class DistilSettings:
     stem_steps: int = 2000
 
 
-class Teacher:
-    """ResNet-18 and the linear code of its stages that the student learns to predict."""
-
-    def __init__(self, weights: Path | None, calibration: torch.Tensor) -> None:
-        """Fit the codes on `calibration` (N, 3, H, W) pictures."""
-        import torch
-
-        self.backbone = load_resnet18(weights)
-        self._weights = {name: torch.from_numpy(np.array(value)) for name, value in self.backbone.weights.items()}
-        self._codes = [
-            _code(stage, channels)
-            for stage, channels in zip(self._stages(calibration), (*STAGE_CHANNELS, COARSE_CHANNELS), strict=True)
-        ]
-
-    def targets(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, FINE, H/8, W/8) and (N, COARSE, H/16, W/16) codes of `pictures`."""
-        import torch
-
-        first, second, third = (_encode(f, code) for f, code in zip(self._stages(pictures), self._codes, strict=True))
-        return torch.cat([first, second], 1), third
-
-    def _stages(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        import torch
-
-        with torch.no_grad():
-            levels = forward(self.backbone.spec, self._weights, pictures)
-            pooled = torch.nn.functional.avg_pool2d(levels["layer1"], 3, 2, 1, count_include_pad=False)
-            return pooled, levels["layer2"], levels["layer3"]
-
-
-def _code(features: torch.Tensor, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean (C,) and matrix (channels, C) of the code described in the module's docstring."""
-    import torch
-
-    flat = features.permute(1, 0, 2, 3).flatten(1).double()
-    mean = flat.mean(1)
-    centred = flat - mean[:, None]
-    values, vectors = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
-    order = torch.argsort(values, descending=True)[:channels]
-    gain = (values[order] / values[order[0]]).clamp_min(1e-6).pow(-0.25)
-    gain = gain / (values[order] * gain.square()).mean().sqrt()
-    return mean.float(), ((vectors[:, order] * gain).T).float()
-
-
-def _encode(features: torch.Tensor, code: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    import torch
-
-    mean, matrix = code
-    return torch.einsum("kc,nchw->nkhw", matrix, features - mean[:, None, None])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lessons:
-    """Crops (n, 3, H, W) uint8 with their codes, `fine` and `coarse`, float16; and the codes' mean squares."""
-
-    pictures: torch.Tensor
-    fine: torch.Tensor
-    coarse: torch.Tensor
-    fine_power: float
-    coarse_power: float
-
-
-def prepare_lessons(settings: DistilSettings) -> tuple[Teacher, Lessons]:
-    """Make every crop and its codes. Raises: InputError for unusable folders or weights; MissingExtra."""
-    import torch
-
-    stream = crops(np.random.default_rng(settings.seed), settings.folders)
-
-    def batch(n: int) -> torch.Tensor:
-        return torch.from_numpy(np.stack([next(stream) for _ in range(n)])).permute(0, 3, 1, 2).contiguous()
-
-    teacher = Teacher(settings.teacher, batch(min(256, settings.n_crops)).float())
-    n, side = settings.n_crops // BATCH * BATCH, CROP_PX // 8
-    pictures = torch.empty((n, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
-    fine = torch.empty((n, FINE_CHANNELS, side, side), dtype=torch.float16)
-    coarse = torch.empty((n, COARSE_CHANNELS, side // 2, side // 2), dtype=torch.float16)
-    for start in range(0, n, BATCH):
-        chunk = slice(start, start + BATCH)
-        pictures[chunk] = batch(BATCH)
-        with torch.autocast("cpu", torch.bfloat16):
-            made = teacher.targets(pictures[chunk].float().contiguous(memory_format=torch.channels_last))
-        fine[chunk], coarse[chunk] = made[0].half(), made[1].half()
-        if start % (100 * BATCH) == 0:
-            say(f"crops {start} of {n}")
-    powers = [float(codes[:1024].float().square().mean()) for codes in (fine, coarse)]
-    return teacher, Lessons(pictures, fine, coarse, powers[0], powers[1])
-
-
 def distil(settings: DistilSettings) -> None:
-    """Train the student and write its arrays, in half precision, to `settings.out`; also as it goes on."""
+    """Train the student and write its arrays, in half precision, to `settings.out`; also as it goes on.
+
+    What is written is the running mean of the weights over about the last `_MEAN_STEPS` steps.
+    Raises: InputError for unusable folders or weights; MissingExtra.
+    """
     import torch
 
     torch.manual_seed(settings.seed)
-    teacher, lessons = prepare_lessons(settings)
+    teacher, lessons = prepare_lessons(settings.teacher, settings.folders, settings.n_crops, settings.seed)
     weights = _initial_weights(settings, teacher, lessons)
+    mean = {name: value.clone() for name, value in weights.items()}
     optimiser = torch.optim.AdamW([v.requires_grad_() for v in weights.values()], lr=_PEAK_RATE, weight_decay=1e-4)
-    n, began, step, smooth = len(lessons.pictures), time.monotonic(), 0, 0.0
+    n, began, step, smooth = lessons.n_pairs, time.monotonic(), 0, np.zeros(2)
     order = torch.randperm(n)
     while (share := (time.monotonic() - began) / (60 * settings.minutes)) < 1:
-        at = step * BATCH % n
+        at = step * BATCH_PAIRS % n
         if at == 0:
             order = torch.randperm(n)
         rate = _PEAK_RATE * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * float(np.cos(np.pi * share))) + 1e-5
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = _loss(weights, lessons, order[at : at + BATCH])
+        alone, apart = _unexplained(weights, lessons, order[at : at + BATCH_PAIRS])
         optimiser.zero_grad()
-        torch.autograd.backward([loss])
+        torch.autograd.backward([alone + apart])
         torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
         optimiser.step()
         step += 1
-        smooth = float(loss.detach()) if step == 1 else 0.99 * smooth + 0.01 * float(loss.detach())
+        _follow(mean, weights, 1 / min(step, _MEAN_STEPS))
+        smooth += (np.array([float(alone.detach()), float(apart.detach())]) - smooth) / min(step, 200)
         if step % _SAVE_EVERY_STEPS == 0:
-            say(f"{100 * share:5.1f} %  step {step}  unexplained variance {smooth / 2:.3f}")
-            _save(settings.out, weights)
-    _save(settings.out, weights)
+            found = f"unexplained of crops {smooth[0] / 3:.3f}, of what differs in pairs {smooth[1] / 3:.3f}"
+            say(f"{100 * share:5.1f} %  step {step}  {found}")
+            _save(settings.out, mean)
+    _save(settings.out, mean)
 
 
-def _loss(weights: dict[str, torch.Tensor], lessons: Lessons, chosen: torch.Tensor) -> torch.Tensor:
-    """Share of the codes' power that the student leaves unexplained, summed over both levels."""
+def _follow(mean: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], share: float) -> None:
+    """Move `mean` by `share` of the way towards `weights`, in place."""
     import torch
 
-    pictures = lessons.pictures[chosen].float().contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for name, value in mean.items():
+            value.lerp_(weights[name], share)
+
+
+def _unexplained(
+    weights: dict[str, torch.Tensor], lessons: Lessons, chosen: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the student leaves unexplained of the pairs `chosen`: means over crops or pairs, sums over stages.
+
+    Returns: the share of what each crop's codes vary within it, and the share of what the two of a pair differ by.
+    """
+    import torch
+
+    rows = torch.cat([2 * chosen, 2 * chosen + 1])
+    n = len(chosen)
+    pictures = lessons.pictures[rows].float().contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         levels = forward(student_spec(), weights, pictures)
-    fine = (levels["fine"].float() - lessons.fine[chosen].float()).square().mean() / lessons.fine_power
-    coarse = (levels["coarse"].float() - lessons.coarse[chosen].float()).square().mean() / lessons.coarse_power
-    return fine + coarse
+    said = stages(levels["fine"].float(), levels["coarse"].float())
+    wanted = stages(lessons.fine[rows].float(), lessons.coarse[rows].float())
+    alone, apart = pictures.new_zeros(()), pictures.new_zeros(())
+    for power, found, goal in zip(lessons.powers[rows].T, said, wanted, strict=True):
+        wrong = found - goal
+        even = wrong.mean((2, 3)).square().mean(1)
+        alone = alone + ((varied(wrong) + _EVEN_SHARE * even) / power).mean()
+        missed = (wrong[:n] - wrong[n:]).square().mean((1, 2, 3))
+        there = (goal[:n] - goal[n:]).square().mean((1, 2, 3))
+        apart = apart + (missed / (there + _ALIKE_FLOOR * power[:n])).mean()
+    return alone, apart
 
 
 def _initial_weights(settings: DistilSettings, teacher: Teacher, lessons: Lessons) -> dict[str, torch.Tensor]:
     """Those of `start`, or the teacher's own layers narrowed, with the heads that then explain the codes best."""
     import torch
 
-    if settings.start is not None:
-        with np.load(settings.start, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
     pictures = lessons.pictures[:_N_START]
-    weights = narrowed(teacher.backbone, pictures, settings.stem_steps)
+    if settings.start is None:
+        weights = narrowed(teacher.backbone, pictures, settings.stem_steps)
+    else:
+        with np.load(settings.start, allow_pickle=False) as arrays:
+            weights = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
     with torch.no_grad():
-        parts = [all_outputs(student_spec(), weights, chunk.float()) for chunk in torch.split(pictures, BATCH)]
+        parts = [all_outputs(student_spec(), weights, chunk.float()) for chunk in torch.split(pictures, _CHUNK)]
         for head, stage, codes in (("fine", "stage8", lessons.fine), ("coarse", "stage16", lessons.coarse)):
             solve(weights, [head], [(torch.cat([part[stage] for part in parts]), 1, 1)], codes[:_N_START])
     return weights

@@ -8,16 +8,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engines.distil_camera import exposed, seen_again
+from engines.distil_scenes import board, metal, turned_part
 from engines.textures import Picture, collage, finish, texture
 from schemas.errors import InputError
 
-CROP_PX = 128
+CROP_PX = 160
 _SUFFIXES = (".jpg", ".png", ".bmp")
-_PICTURE_SHARE = 0.5
+_PICTURE_SHARE = 0.45
+_EXPOSED_SHARE = 0.75
 
 
 def crops(rng: np.random.Generator, folders: Sequence[Path]) -> Iterator[Picture]:
-    """(CROP_PX, CROP_PX, 3) uint8 RGB crops: half of them from `folders` (each folder as often), the others procedural.
+    """(CROP_PX, CROP_PX, 3) uint8 RGB crops: nearly half from `folders` (each folder as often), the others procedural.
 
     Raises: InputError for a folder without pictures or a file that is none.
     """
@@ -26,13 +29,27 @@ def crops(rng: np.random.Generator, folders: Sequence[Path]) -> Iterator[Picture
         if not group:
             raise InputError(f"{folder} holds no picture")
     while True:
-        if groups and rng.random() < _PICTURE_SHARE:
-            group = groups[int(rng.integers(len(groups)))]
-            yield _picture_crop(rng, group[int(rng.integers(len(group)))])
-        elif rng.random() < 0.15:
-            yield finish(rng, texture(rng, CROP_PX))
-        else:
-            yield collage(rng, CROP_PX)
+        crop = _drawn(rng, groups)
+        yield exposed(rng, crop) if rng.random() < _EXPOSED_SHARE else crop
+
+
+def pairs(rng: np.random.Generator, folders: Sequence[Path]) -> Iterator[tuple[Picture, Picture]]:
+    """Each of `crops`, and the same seen again (engines/distil_camera.py). Raises: as `crops`."""
+    for crop in crops(rng, folders):
+        yield crop, seen_again(rng, crop)
+
+
+def _drawn(rng: np.random.Generator, groups: Sequence[Sequence[Path]]) -> Picture:
+    """A crop of one of the pictures of `groups`, or a procedural one."""
+    if groups and rng.random() < _PICTURE_SHARE:
+        group = groups[int(rng.integers(len(groups)))]
+        return _picture_crop(rng, group[int(rng.integers(len(group)))])
+    kind = rng.random()
+    if kind < 0.1:
+        return finish(rng, texture(rng, CROP_PX))
+    if kind < 0.55:
+        return collage(rng, CROP_PX)
+    return (metal, turned_part, board)[int(rng.integers(3))](rng, CROP_PX)
 
 
 def _picture_crop(rng: np.random.Generator, path: Path) -> Picture:

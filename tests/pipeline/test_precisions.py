@@ -55,10 +55,9 @@ def test_a_bundle_says_its_precision_and_every_cpu_backend_agrees_on_it(precisio
     reference, other = (scores_of(bundle, backend, frames) for backend in ("onnxruntime", "openvino"))
     judge, limits = judge_of(bundle, reference.shape[2:]), bundle.manifest.thresholds
     assert compare(reference, other, limits, judge, precision).holds
-    outcomes = [judge(grid[0]) >= limits.review for grid in reference]
-    plain = trained(folder, "f32")
-    wanted = scores_of(plain, "onnxruntime", frames)
-    assert outcomes == [judge(grid[0]) >= plain.manifest.thresholds.review for grid in wanted]
+    plain = scores_of(trained(folder, "f32"), "onnxruntime", frames)
+    found, wanted = ([judge(grid[0]) for grid in grids] for grids in (reference, plain))
+    np.testing.assert_allclose(found, wanted, rtol=0.15)  # each is fitted to its own features, with its own thresholds
 
 
 def test_half_precision_is_single_precision_within_its_stated_limit_also_when_every_layer_is_rounded(
