@@ -1,10 +1,10 @@
 """Real pictures with one defect pasted at one place of the part: how soon it is found, how well it is placed.
 
 mvtec_screw: a bundle is trained on the first 100 good pictures; frames of the others, each time turned by another
-angle (screws lie at all of them), are the commissioning frames and then the line. The defect is a dark scratch on the
-shaft. deeppcb: a bundle is trained on exposures of one real board at small poses; the defect is a real one, copied
-from its tested twin. Every frame is inspected once good and once marked, by the very code the line runs; lines at
-any hit rate are then drawn from the two.
+angle (screws lie at all of them), are the commissioning frames and then the line. The defect is a dark scratch where
+the part is thickest. deeppcb: a bundle is trained on exposures of one real board at small poses; the defect is a real
+one, copied from its tested twin. Every frame is inspected once good and once marked, by the very code the line runs;
+lines at any hit rate are then drawn from the two.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ HIT_RATES = (1.0, 0.5, 0.1)
 N_AGAIN = 3000
 """Frames of a long quiet line, drawn from the good ones: each of their oddities comes back every couple of hundred."""
 _CLEAN_FIRST = 40
+_MARK_PX = (22, 5)
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -77,9 +78,20 @@ def screw_film(folder: Path) -> Film:
         size = (picture.shape[1], picture.shape[0])
         return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
-    mark = (112, 92, 22, 5)
     taught = [turned(number, train) for number in range(N_TRAIN)]
-    return _film("screw", taught, turned, lambda number, at: _scratched(turned(number), at, mark))
+    return _film("screw", taught, turned, lambda number, at, mark: _scratched(turned(number), at, mark))
+
+
+def _mark_on(bundle: Bundle) -> Box:
+    """A bar where the part is thickest, in template pixels; in the middle of a template that it fills."""
+    width, height = bundle.manifest.input_size_px
+    foreground = bundle.foreground()
+    x, y = width // 2, height // 2
+    if foreground is not None:
+        depth = cv2.distanceTransform(foreground.view(np.uint8), cv2.DIST_L2, 5)
+        y, x = (int(at) for at in np.unravel_index(int(depth.argmax()), depth.shape))
+    wide, tall = _MARK_PX
+    return x - wide // 2, y - tall // 2, wide, tall
 
 
 def _scratched(picture: Grey, transform: NDArray[np.float64], mark: Box) -> Grey:
@@ -116,7 +128,7 @@ def board_film(folder: Path) -> Film:
         return np.clip(lit, 0, 255).astype(np.uint8)
 
     train = [exposed(10_000 + number) for number in range(N_TRAIN)]
-    return _film("board", train, exposed, lambda number, _at: exposed(number, spoilt))
+    return _film("board", train, exposed, lambda number, _at, _mark: exposed(number, spoilt))
 
 
 def _difference(golden: Grey, twin: Grey, box: list[int]) -> int:
@@ -128,7 +140,7 @@ def _film(
     product: str,
     train: list[Grey],
     good: Callable[[int], Grey],
-    marked: Callable[[int, NDArray[np.float64]], Grey],
+    marked: Callable[[int, NDArray[np.float64], Box], Grey],
 ) -> Film:
     """Train, then inspect the commissioning frames and every frame of the line, good and marked."""
     with tempfile.TemporaryDirectory() as name:
@@ -140,12 +152,12 @@ def _film(
             out=folder / "made.bundle", progress=quiet,
         )  # fmt: skip
         bundle = Bundle.open(folder / "made.bundle")
-        inspector = Inspector(bundle)
+        inspector, mark = Inspector(bundle), _mark_on(bundle)
         first = max(N_COMMISSION)
         line = [good(number) for number in range(first + N_LINE)]
         plain = _inspected(folder / "good", line, inspector)
         spoilt = [
-            marked(number, _transform(frame)) if frame else line[number]
+            marked(number, _transform(frame), mark) if frame else line[number]
             for number, frame in enumerate(plain[first:], first)
         ]
         struck = _inspected(folder / "marked", spoilt, inspector)

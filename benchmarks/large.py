@@ -33,14 +33,14 @@ _SLACK_PX = 8
 _FORWARD = """
 import re, sys, time
 import numpy as np, onnx
-from engines.backbone import quantised
+from engines.backbone import on_grid, quantised
 from engines.backbone_student import load_student
 from engines.onnx_graph import GraphBuilder
 from engines.onnx_session import cpu_options, cpu_session
 from engines.tiling import add_tiled_backbone
 side, tile = int(sys.argv[1]), int(sys.argv[2])
 picture = np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8)
-backbone = quantised(load_student(), [picture[0, :, :256, :256].copy()])
+backbone = quantised(on_grid(load_student(), 8), [picture[0, :, :256, :256].copy()])
 graph = GraphBuilder()
 levels = add_tiled_backbone(graph, backbone, "picture", (side, side), tile)
 model = graph.build({"picture": (onnx.TensorProto.UINT8, ["n", 3, side, side])},

@@ -19,7 +19,7 @@ _LEAST_SLOPE = 1.5
 """Grey levels a pixel of a step that can be told from a surface's grain."""
 _RIM_SHARE = 1 / 42
 """Of the picture's longest side: what may stick out of a part lies within it."""
-_LEAST_SHARE = 0.35
+_LEAST_SHARE = 0.25
 """Of a piece of the foreground that sharp outlines must keep to be believed."""
 _DIRECTIONS = 3
 """Of four along rows and columns, in which an outline with a gap still encloses a pixel."""
@@ -47,11 +47,8 @@ def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     The background is what looks like the picture's border. A rim of a thirty-second of the picture stays in, since
     the part's outline says most about its pose.
     """
-    level, spread = border_level(grey)
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
-    differs = (np.abs(smooth - level) > max(4 * spread, 12.0)).astype(np.uint8)
-    height, width = grey.shape
-    differs = cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8)
+    away, height, width = _off_the_table(grey), *grey.shape
+    differs = cv2.morphologyEx((away != 0).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(differs, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     everything = np.ones(grey.shape, np.bool_)
@@ -70,8 +67,8 @@ def find_part(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArr
 
     An edge is sharp when blurring takes most of its slope, whatever its contrast: a part's outline is, the edge of a
     shadow on the table is not. Only edges that lie mostly in `foreground` (H, W) count (see `find_foreground`).
-    Outlines with gaps, where light fails or the part leaves the picture, enclose as well. A piece of `foreground` of
-    which little would be left, for it has no sharp outline, stays as it is.
+    Outlines with gaps, where light fails or the part leaves the picture, enclose as well. What is brighter than the
+    table is no shadow. A piece of `foreground` of which little would be left, for it has no sharp outline, stays.
     """
     rim = max(1, round(max(grey.shape) * _RIM_SHARE))
     edges = _sharp_edges(grey, foreground)
@@ -81,7 +78,15 @@ def find_part(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArr
     part = cv2.dilate(_filled(outline), _disc(rim)).astype(np.bool_)
     n_pieces, pieces = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
     lost = np.bincount(pieces[part], minlength=n_pieces) <= _LEAST_SHARE * np.bincount(pieces.ravel())
-    return np.asarray(part | enclosed | (foreground & lost[pieces]), np.bool_)
+    bright = _off_the_table(grey) > 0
+    return np.asarray(part | enclosed | (foreground & (bright | lost[pieces])), np.bool_)
+
+
+def _off_the_table(grey: NDArray[np.float32]) -> NDArray[np.int8]:
+    """(H, W): 1 where `grey` is brighter than the picture's border shows, -1 where it is darker, else 0."""
+    level, spread = border_level(grey)
+    away = cv2.GaussianBlur(grey, (0, 0), 1.0) - level
+    return np.asarray(np.sign(away) * (np.abs(away) > max(4 * spread, 12.0)), np.int8)
 
 
 def _sharp_edges(grey: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.uint8]:

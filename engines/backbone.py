@@ -24,6 +24,7 @@ GRID_STRIDES_PX = (GRID_STRIDE_PX, 4)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RANGE_SHARE = 0.9999
+_HALVED = ".halved"
 """Activations beyond this quantile of a picture are clipped in int8."""
 
 
@@ -88,8 +89,10 @@ def on_grid(backbone: Backbone, stride_px: int) -> Backbone:
 
     A cell so made is the mean of four; at an odd end, of those that there are and nothing. As a convolution it is on 8
     bits where the backbone is, for a fifth of what pooling in float32 takes there.
-    Raises: ValueError for another stride.
+    Raises: ValueError for another stride, and for a backbone whose levels are halved, or on 8 bits, already.
     """
+    if backbone.ranges is not None or any(level.name.endswith(_HALVED) for level in backbone.spec.levels):
+        raise ValueError(f"backbone {backbone.spec.name} is on its grid or on 8 bits already; begin with it as loaded")
     if stride_px not in GRID_STRIDES_PX:
         raise ValueError(f"a grid of {stride_px} px a cell is not made; choose one of {GRID_STRIDES_PX}")
     layers, weights, levels = list(backbone.spec.layers), dict(backbone.weights), []
@@ -97,7 +100,7 @@ def on_grid(backbone: Backbone, stride_px: int) -> Backbone:
         on_its_way, relu = level, _is_rectified(backbone.spec, level.name)
         while on_its_way.stride_px < stride_px:
             finer = on_its_way
-            on_its_way = Level(f"{finer.name}.halved", finer.channels, 2 * finer.stride_px)
+            on_its_way = Level(f"{finer.name}{_HALVED}", finer.channels, 2 * finer.stride_px)
             layers.append(Conv(on_its_way.name, finer.name, on_its_way.name, 3, stride=2, relu=relu))
             weights |= _mean_of_four(on_its_way)
         levels.append(on_its_way)

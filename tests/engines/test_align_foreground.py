@@ -93,3 +93,13 @@ def test_a_piece_that_lies_out_of_focus_beside_a_sharp_one_counts_as_it_is() -> 
     part = find_part(grey, foreground)
     assert part[far].all() and part[40:120, 40:220].all()
     assert (part & ~foreground).sum() == 0 < (foreground & ~part).sum()
+
+
+def test_a_bright_body_with_a_soft_outline_is_no_shadow_whatever_sharp_things_it_carries() -> None:
+    body = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    cv2.rectangle(body, (50, 60), (200, 190), (1,), -1)
+    grey = np.asarray(60 + 70 * cv2.GaussianBlur(body, (0, 0), 9.0), np.float32)
+    cv2.rectangle(grey, (70, 80), (140, 160), (20,), -1)
+    grey += np.random.default_rng(0).normal(0, 1, grey.shape).astype(np.float32)
+    part = find_part(grey, find_foreground(grey))
+    assert part[62:188, 52:198].all()
