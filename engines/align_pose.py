@@ -22,6 +22,19 @@ _TURNED_DEG = 8.0
 _LEAST_LIKENESS = 0.85
 
 
+_GRAIN = np.array([2.0**20, 2.0**20, 2.0**12])
+"""Parts of one that a pose's terms are rounded to: 2e-4 px, a tenth of the step at which refinement stops."""
+
+
+def settled(found: Transform) -> Transform:
+    """`found` (2, 3), rounded.
+
+    Compiled anew or loaded from its cache, a kernel's sums may differ in the last bits; on 8 bits that would be
+    enough to move a score by a percent. A frame's verdict is to be the same in every process.
+    """
+    return np.asarray(np.rint(found * _GRAIN) / _GRAIN, np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class _Breadth:
     """How many starts are refined, how many poses are kept after a level, and how far below the best they may be.
@@ -64,8 +77,7 @@ class PoseFinder:
         if self.settings.symmetry == "equivalent":
             turns = np.array([abs(self._angle_deg(pose)) for pose in poses])
             chosen = int(np.where(scores >= scores[0] - _TIE, turns, math.inf).argmin())
-        best: Transform = poses[chosen]
-        return best
+        return settled(poses[chosen])
 
     def refine(self, base: F32, start: Transform) -> Transform:
         """`start` brought onto the part in the smoothed frame `base`, level by level: what follows the search."""
@@ -73,8 +85,7 @@ class PoseFinder:
         poses = np.array(start[None], np.float64)
         for index in range(len(self.levels) - 1, -1, -1):
             self.levels[index].refine(pictures[index], poses, 12, _STOP_PX[index > 0])
-        refined: Transform = poses[0]
-        return refined
+        return settled(poses[0])
 
     def _candidates(
         self, base: F32, breadth: _Breadth, start: Transform | None = None

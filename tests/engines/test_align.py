@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.align import Aligner, AlignSettings
+from engines.align_pose import settled
 from engines.geometry import apply, compose, motion, resize_transform, warp_to_template
 from schemas.errors import SetupError
 from schemas.verdict import AlignmentStatus
@@ -258,3 +259,11 @@ def test_a_template_that_cannot_serve_is_refused_at_build(template: Grey, word: 
 def test_a_damaged_mask_is_refused_at_build(mask_png: str) -> None:
     with pytest.raises(SetupError, match="mask_png"):
         Aligner.build(picture(BRACKET, nominal()), AlignSettings(mask_png=mask_png))
+
+
+def test_a_pose_that_differs_in_its_last_bits_is_the_same_pose() -> None:
+    found = np.array([[0.98123456, -0.1923847, 12.345678], [0.1923847, 0.98123456, -7.654321]])
+    noise = np.random.default_rng(0).uniform(-1e-9, 1e-9, found.shape)
+    assert np.array_equal(settled(found), settled(found + noise))
+    corners = np.array([[0.0, 0.0], [255.0, 255.0]])
+    assert np.abs(apply(settled(found), corners) - apply(found, corners)).max() < 1e-3
