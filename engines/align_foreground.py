@@ -17,9 +17,9 @@ _SHARP = 1.8
 """How many times steeper an edge is than under a blur of 4 px: a step four times, a shadow no more than once."""
 _LEAST_SLOPE = 1.5
 """Grey levels a pixel of a step that can be told from a surface's grain."""
-_RIM_SHARE = 1 / 42
+_RIM_SHARE = 1 / 28
 """Of the picture's longest side: what may stick out of a part lies within it."""
-_LEAST_SHARE = 0.25
+_LEAST_SHARE = 0.3
 """Of a piece of the foreground that sharp outlines must keep to be believed."""
 _DIRECTIONS = 3
 """Of four along rows and columns, in which an outline with a gap still encloses a pixel."""
