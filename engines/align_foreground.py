@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from engines.align_settings import AlignSettings
 from schemas.errors import SetupError
+
+_Pixel = TypeVar("_Pixel", np.float32, np.uint8)
 
 _MOSTLY_PART = 0.6
 _COARSE_PX = 4.0
@@ -36,7 +39,7 @@ def border_level(grey: NDArray[np.float32]) -> tuple[float, float]:
     return level, float(1.4826 * np.median(np.abs(_border(grey) - level)))
 
 
-def _border(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+def _border(grey: NDArray[_Pixel]) -> NDArray[_Pixel]:
     """A picture's outermost pixels."""
     return np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
 
@@ -56,8 +59,7 @@ def find_foreground(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
         return everything
     kept = np.isin(labels, 1 + np.flatnonzero(areas >= 0.1 * areas.max())).astype(np.uint8)
     kept = _filled(kept)
-    border = np.concatenate((kept[0], kept[-1], kept[:, 0], kept[:, -1]))
-    if kept.mean() > _MOSTLY_PART or border.mean() > 0.02:
+    if kept.mean() > _MOSTLY_PART or _border(kept).mean() > 0.02:
         return everything
     return cv2.dilate(kept, _disc(max(height, width) // 32)).astype(np.bool_)
 

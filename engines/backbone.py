@@ -24,8 +24,9 @@ GRID_STRIDES_PX = (GRID_STRIDE_PX, 4)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RANGE_SHARE = 0.9999
+"""Activations beyond this quantile of a picture are clipped on 8 bits."""
 _HALVED = ".halved"
-"""Activations beyond this quantile of a picture are clipped in int8."""
+"""What the name of a level that `on_grid` made ends in."""
 
 
 @dataclass(frozen=True, slots=True)

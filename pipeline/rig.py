@@ -27,7 +27,7 @@ Bool = NDArray[np.bool_]
 _PROJECTION_PICTURES = 96
 _N_FOLDS = 5
 _WIDEST_SIGMA_PX = 4.0
-"""Half a grid cell: on large pictures more would drown small defects."""
+"""Half a cell of the usual grid: on large pictures more would drown small defects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
