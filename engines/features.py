@@ -132,3 +132,7 @@ class FeatureExtractor:
         """(N, d, h, w) float32 of `pictures` (N, 3, H, W) uint8 RGB, one picture at a time to bound memory."""
         parts = [self._session.run(None, {"picture": pictures[i : i + 1]})[0] for i in range(len(pictures))]
         return np.concatenate(parts)
+
+    def of_picture(self, picture: NDArray[np.uint8]) -> Features:
+        """(1, d, h, w) float32 of `picture` (H, W, 3) uint8 RGB."""
+        return self.features(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])

@@ -37,9 +37,8 @@ def expose(
     for done in range(settings.exposures):
         progress("defects to learn from", done, settings.exposures)
         index = int(order[done % len(order)])
-        picture = np.ascontiguousarray(aligned[index].tensor.transpose(1, 2, 0))
-        spoilt, changed = generate_defects(rng, picture, scored[index], settings.defects)
-        features = extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None])[0]
+        spoilt, changed = generate_defects(rng, aligned[index].picture, scored[index], settings.defects)
+        features = extractor.of_picture(spoilt)[0]
         found.append(_places(rng, features, changed, cells[index], index, extractor.grid_stride_px))
     progress("defects to learn from", settings.exposures, settings.exposures)
     return Exposure(

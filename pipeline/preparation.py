@@ -40,6 +40,11 @@ class Prepared:
     valid: NDArray[np.bool_] | None
     transform: Transform
 
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, `tensor` as a picture."""
+        return np.ascontiguousarray(self.tensor.transpose(1, 2, 0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:

@@ -53,9 +53,8 @@ def spoil_parts(rig: Rig, model: ScoringModel, aligned: Sequence[Prepared], prog
     found = []
     for done, each in enumerate(aligned[:N_SPOILT]):
         progress("sensitivity", done, min(N_SPOILT, len(aligned)))
-        picture = np.ascontiguousarray(each.tensor.transpose(1, 2, 0))
-        spoilt, mask = spoil_within(rng, picture, rig.scored(each.valid))
-        grid = model.score(extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None]))
+        spoilt, mask = spoil_within(rng, each.picture, rig.scored(each.valid))
+        grid = model.score(extractor.of_picture(spoilt))
         found.append(SpoiltPart(spoilt.mean(axis=2).astype(np.uint8), mask, float(rig.frame_scores(grid, [each])[0])))
     progress("sensitivity", len(found), len(found))
     return found

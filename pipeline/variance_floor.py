@@ -106,11 +106,10 @@ def _spoilt(
     for index in held:
         rng = np.random.default_rng([seed, 3, int(index)])
         part = aligned[index]
-        picture = np.ascontiguousarray(part.tensor.transpose(1, 2, 0))
+        picture = part.picture
         for _ in range(n_each):
             spoilt, mask = spoil_within(rng, picture, rig.scored(part.valid))
-            features = extractor.features(np.ascontiguousarray(spoilt.transpose(2, 0, 1))[None])
-            yield part, features.astype(np.float16), mask
+            yield part, extractor.of_picture(spoilt).astype(np.float16), mask
 
 
 def _precision(rig: Scoring, grid: NDArray[np.float32], part: Prepared, mask: Bool) -> float:
