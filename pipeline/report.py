@@ -84,7 +84,7 @@ def _high_tile(trained: TrainedModel, index: int) -> Picture:
     colour = cv2.cvtColor(part.grey, cv2.COLOR_GRAY2BGR)
     ring = max(_RING_PX, max(part.grey.shape) * _RING_PX // 200)
     cv2.circle(colour, part.place, ring, _RING, max(1, ring // 8), cv2.LINE_AA)
-    return _tile(np.asarray(colour[:, :, ::-1], np.uint8), f"{part.score:.2f}{suspect}: {name}")
+    return _captioned(np.asarray(colour, np.uint8), f"{part.score:.2f}{suspect}: {name}")
 
 
 def _spoilt_tile(trained: TrainedModel, index: int, review: float) -> Picture:
@@ -94,7 +94,7 @@ def _spoilt_tile(trained: TrainedModel, index: int, review: float) -> Picture:
     around = cv2.dilate(part.mask.view(np.uint8), np.ones((9, 9), np.uint8))
     outlines, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(colour, outlines, -1, FAIL if stopped else REVIEW, max(1, max(part.grey.shape) // 200))
-    return _tile(np.asarray(colour[:, :, ::-1], np.uint8), f"{'stopped' if stopped else 'passes'}, {part.score:.2f}")
+    return _captioned(np.asarray(colour, np.uint8), f"{'stopped' if stopped else 'passes'}, {part.score:.2f}")
 
 
 def _spread(scores: NDArray[np.float64]) -> list[int]:
@@ -119,8 +119,13 @@ def _foreground(trained: TrainedModel) -> Picture:
 def _tile(picture: Picture, caption: str) -> Picture:
     """`picture` (H, W) grey or (H, W, 3) RGB, small, as BGR, above its caption."""
     colour = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture[:, :, ::-1]
+    return _captioned(np.ascontiguousarray(colour, np.uint8), caption)
+
+
+def _captioned(colour: Picture, caption: str) -> Picture:
+    """`colour` (H, W, 3) BGR, small, above its caption."""
     scale = (_TILE_PX - _GAP_PX) / max(colour.shape[:2])
-    small = cv2.resize(np.ascontiguousarray(colour), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile = np.full((_TILE_PX + _CAPTION_PX, _TILE_PX, 3), PAPER, np.uint8)
     tile[4 : 4 + small.shape[0], _GAP_PX // 2 : _GAP_PX // 2 + small.shape[1]] = small
     cv2.putText(tile, caption, (_GAP_PX // 2, _TILE_PX + 10), FONT, 0.4, INK, 1, cv2.LINE_AA)
