@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from pipeline.bundling import train_bundle
+from benchmarks.plate_bundle import BUNDLE, train_on_plates
 from pipeline.plate import SimulatedLine, encode_png, write_good_parts
 from pipeline.train_settings import TrainSettings
 
@@ -27,20 +26,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sightline-") as made:
         good = write_good_parts(Path(made) / "good", N_GOOD, size_px=SIDE_PX)
         _dot(good[DOTTED])
-        out = Path(made) / "plate.bundle"
-        summary = train_bundle(
-            "plate",
-            good,
-            _defective(Path(made) / "bad"),
-            backbone="student",
-            weights=None,
-            colour="grey",
-            settings=TrainSettings(),
-            created_at=datetime(2026, 1, 1, tzinfo=UTC),
-            out=out,
-            progress=lambda what, done, total: None,
-        )
-        report = np.asarray(cv2.imread(str(out.with_suffix(".report.png"))))
+        summary = train_on_plates(Path(made), good, _defective(Path(made) / "bad"), TrainSettings())
+        report = np.asarray(cv2.imread(str(Path(made, BUNDLE).with_suffix(".report.png"))))
         cv2.imwrite(str(folder / "training.jpg"), report, [cv2.IMWRITE_JPEG_QUALITY, 80])
     print(summary.text())
 
